@@ -1,0 +1,1 @@
+"""Measurements. `python -m benches.peers.elsewhere` runs from the root of the repository."""

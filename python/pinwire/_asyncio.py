@@ -1,0 +1,151 @@
+"""Opening streams and listeners on an asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from . import _core
+from ._open import Candidate, Resolution
+from .errors import TransferTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+    from types import TracebackType
+
+    from typing_extensions import Unpack
+
+    from ._types import Address, ListenOptions, StreamOptions
+
+_T = TypeVar("_T", _core.Stream, _core.Listener)
+
+
+class Opening(Generic[_T]):
+    """A stream or listener to be: await it, or use it with `async with`."""
+
+    def __init__(self, open_it: Callable[[], Coroutine[Any, Any, _T]]) -> None:
+        self._open = open_it
+        self._opened: _T | None = None
+
+    def __await__(self) -> Generator[Any, Any, _T]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> _T:
+        self._opened = await self
+        return self._opened
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+
+
+def connect(
+    address: Address, *, timeout: float | None = None, **options: Unpack[StreamOptions]
+) -> Opening[_core.Stream]:
+    """Connect to a listener: `await connect(...)`, or `async with connect(...) as stream`.
+
+    `address` is a URL (`tcp://host:port`, `tcp://[::1]:port`, `unix:///path`, `unix:@name`) or
+    `(host, port)`. Every address a name resolves to is tried, in the order of RFC 8305, without
+    blocking the loop. `timeout`, in seconds, is for all of it.
+
+    Raises TypeError or ValueError for what is no address, `socket.gaierror` for a name that does
+    not resolve, TransferTimeoutError, and OSError (ConnectionRefusedError ...) with the errno of
+    the first address if none answers.
+    """
+    resolution = Resolution(address, passive=False)
+    _core.Connector([], **options)  # options are checked here, not when awaited
+
+    async def open_stream() -> _core.Stream:
+        async with _bounded(timeout):
+            connector = _core.Connector(await _resolve(resolution), **options)
+            try:
+                while (waiting := connector.step()) is not None:
+                    await _writable(*waiting)
+                return connector.stream(_core.Stream)
+            finally:
+                connector.close()
+
+    return Opening(open_stream)
+
+
+def listen(
+    address: Address, *, timeout: float | None = None, **options: Unpack[ListenOptions]
+) -> Opening[_core.Listener]:
+    """Listen on an address: `await listen(...)`, or `async with listen(...) as listener`.
+
+    Port 0 lets the kernel choose one; `listener.address` has it. An empty host means every
+    interface; a name with several addresses, its first, IPv4 before IPv6. A unix socket's file is
+    removed when the listener closes, and before, if nobody listens on it any more. `timeout`, in
+    seconds, is for resolving a name.
+    """
+    resolution = Resolution(address, passive=True)
+
+    async def open_listener() -> _core.Listener:
+        async with _bounded(timeout):
+            candidates = await _resolve(resolution)
+        return _core.listen(_core.Listener, candidates, **options)
+
+    return Opening(open_listener)
+
+
+def socketpair(**options: Unpack[StreamOptions]) -> tuple[_core.Stream, _core.Stream]:
+    """Two streams that are connected to each other, over unnamed unix sockets."""
+    return _core.socketpair(_core.Stream, **options)
+
+
+async def _resolve(resolution: Resolution) -> list[Candidate]:
+    query = resolution.query
+    if query is None:
+        return resolution.candidates(None)
+    return resolution.candidates(await asyncio.get_running_loop().getaddrinfo(**query))
+
+
+async def _writable(fds: list[int], delay: float | None) -> None:
+    """Sleep until one of the descriptors is writable, or the delay is over."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    for fd in fds:
+        loop.add_writer(fd, wake)
+    timer = None if delay is None else loop.call_later(delay, wake)
+    try:
+        await ready
+    finally:
+        if timer is not None:
+            timer.cancel()
+        for fd in fds:
+            loop.remove_writer(fd)
+
+
+class _bounded:  # noqa: N801 - used as a statement, like asyncio.timeout
+    """`asyncio.timeout`, raising what every operation of pinwire raises."""
+
+    def __init__(self, timeout: float | None) -> None:
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout must be a number of seconds from 0, or None, not {timeout}")
+        self._timeout = asyncio.timeout(timeout)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(exc_type, exc, tb)
+        except TimeoutError:
+            if not self._timeout.expired():
+                raise
+            raise TransferTimeoutError("the connection timed out") from None

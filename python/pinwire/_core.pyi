@@ -1,0 +1,387 @@
+"""The compiled core. Import these names from `pinwire` and `pinwire.blocking`."""
+
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from contextvars import Context
+from os import PathLike
+from socket import socket
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, final, overload
+
+from typing_extensions import Buffer, Unpack
+
+from ._types import Address, Exporter, ListenOptions, StreamOptions
+
+_T_co = TypeVar("_T_co", covariant=True)
+_S = TypeVar("_S", bound=BaseStream)
+_L = TypeVar("_L", bound=BaseListener)
+
+class _HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+class Credentials(NamedTuple):
+    """Who is at the other end of a unix socket, as the kernel knows it (SO_PEERCRED, unix(7))."""
+
+    pid: int
+    uid: int
+    gid: int
+
+class StreamStats(NamedTuple):
+    """What a stream has done since it was opened."""
+
+    bytes_sent: int
+    bytes_received: int
+    system_calls: int
+    """Reads, writes and sendfile calls, those that would have blocked included."""
+    inline_completions: int
+    """Transfers that never waited."""
+    waits: int
+    """How often a transfer slept until the kernel was ready."""
+    packed_bytes: int
+    """Bytes that were copied once in user space, through the staging block."""
+
+class Operation(Coroutine[Any, Any, _T_co], Generic[_T_co]):
+    """Something to await once: a coroutine, so tasks, `gather` and `wait_for` take it."""
+
+    def __await__(self) -> Generator[Any, Any, _T_co]: ...
+    def __next__(self) -> Any: ...
+    def send(self, value: Any, /) -> Any: ...
+    @overload
+    def throw(
+        self,
+        typ: type[BaseException],
+        val: BaseException | object = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> Any: ...
+    @overload
+    def throw(
+        self, typ: BaseException, val: None = None, tb: TracebackType | None = None, /
+    ) -> Any: ...
+    def close(self) -> None: ...
+
+@final
+class Transfer(Operation[int]):
+    """Bytes under way. Awaiting it moves them and gives their count.
+
+    The call that made it has checked and pinned the memory; not a byte moves before it is
+    awaited. The memory stays pinned until the transfer has ended: by its result, an error, a
+    cancellation, or because it was dropped without being awaited (a RuntimeWarning).
+    """
+
+    @property
+    def transferred(self) -> int:
+        """Bytes moved so far. Live: another task or thread may read it while they move."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes there are to move, at most."""
+    def done(self) -> bool:
+        """Whether it has ended, in whatever way; the memory is then no longer pinned."""
+
+class BaseStream:
+    """What the streams of both faces share: everything that never waits."""
+
+    def fileno(self) -> int:
+        """The file descriptor, or -1 once closed or detached."""
+    def detach(self) -> int:
+        """Give the file descriptor to the caller and close this object without closing it.
+
+        A descriptor that pinwire opened is given back in blocking mode, as `socket.socket`
+        expects; one that came by `from_socket` has the flags it came with. Raises BusyError
+        with a transfer in flight, ClosedError once closed.
+        """
+    def abort(self) -> None:
+        """Close at once and discard what is unsent; over TCP the peer gets a reset (RST).
+
+        Transfers in flight end with ClosedError. On a unix socket the peer sees the end of the
+        stream, or ECONNRESET if it had sent bytes that were never read (unix(7)).
+        """
+    @property
+    def local_address(self) -> str:
+        """This end as a URL that `connect` takes; "unix:" for an unnamed unix socket."""
+    @property
+    def peer_address(self) -> str:
+        """The other end as a URL; "unix:" for an unnamed unix socket."""
+    @property
+    def peer_closed(self) -> bool:
+        """Whether the peer has closed its sending side or is gone, seen without reading.
+
+        Bytes it sent before may still be unread. True on a stream that is closed.
+        """
+    @property
+    def peer_credentials(self) -> Credentials | None:
+        """The process at the other end of a unix socket; None over TCP."""
+    @overload
+    def getsockopt(self, level: int, optname: int, /) -> int: ...
+    @overload
+    def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes: ...
+    def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> int | bytes:
+        """As `socket.socket.getsockopt` (getsockopt(2))."""
+    @overload
+    def setsockopt(self, level: int, optname: int, value: int | Buffer, /) -> None: ...
+    @overload
+    def setsockopt(self, level: int, optname: int, value: None, optlen: int, /) -> None: ...
+    def setsockopt(
+        self, level: int, optname: int, value: int | Buffer | None, optlen: int | None = None, /
+    ) -> None:
+        """As `socket.socket.setsockopt` (setsockopt(2))."""
+    def stats(self) -> StreamStats:
+        """Counters of this stream; still readable once it is closed."""
+
+@final
+class Stream(BaseStream):
+    """A connected TCP or unix stream socket for asyncio and uvloop.
+
+    One send and one receive may be in flight at once, from any task; a second one in the same
+    direction raises BusyError and moves nothing. Every transfer takes `timeout`, in seconds,
+    counted from the moment it is awaited; 0 tries once. Errors of every transfer:
+
+    - TransferTimeoutError, asyncio.CancelledError, ClosedError (the stream was closed under
+      it) and OSError, each with `transferred` and `nbytes` in bytes;
+    - BusyError, ClosedError and TornStreamError before a byte moves.
+
+    Every buffer may be any object that exports memory: itemsize, format, number of dimensions
+    and strides do not matter; its bytes travel in C order, as `memoryview.tobytes()` gives
+    them. Contiguous memory and long runs are never copied in user space. Short runs (a
+    transposed array, a column) are copied once, through a staging block of 256 KiB. `copy`
+    follows the array API: None allows that, False raises BufferError instead, True asks for it.
+
+    Raises at the call, before a byte moves: TypeError for what exports no memory, or exports
+    pointers to Python objects; BufferError for memory that cannot be used as asked (read-only
+    memory as a target, a tensor on a device).
+    """
+
+    @classmethod
+    def from_socket(cls, sock: socket, /, **options: Unpack[StreamOptions]) -> Self:
+        """Take over a connected stream socket; `sock` is detached, its status flags stay.
+
+        Raises TypeError or ValueError for what is not a plain stream socket over TCP or unix,
+        OSError (ENOTCONN) if it is not connected. `sock` is untouched after an error.
+        """
+    def send_buffer(
+        self, buffer: Exporter, /, *, timeout: float | None = None, copy: bool | None = None
+    ) -> Transfer:
+        """Send every byte of `buffer` (sendmsg(2)); the result is their count.
+
+        A send that is interrupted after some bytes tears the stream: later sends raise
+        TornStreamError. One that is interrupted before the first byte leaves it whole.
+        """
+    def send_buffers(
+        self,
+        buffers: Iterable[Exporter],
+        /,
+        *,
+        timeout: float | None = None,
+        copy: bool | None = None,
+    ) -> Transfer:
+        """Send every byte of every buffer, in order, as one transfer without joining them."""
+    def send_file(
+        self,
+        file: _HasFileno,
+        /,
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Transfer:
+        """Send `count` bytes of a regular file from `offset`, or all up to its end.
+
+        By sendfile(2), so the bytes never enter user space; where the kernel refuses that, or
+        the socket came in blocking mode, through the staging block. As `socket.sendfile`,
+        leaves the file's position after the last byte sent. The result is the count, which is
+        less than asked if the file ends before. Raises ValueError for a file in text mode or
+        one that is not regular, TypeError for an object without a file descriptor.
+        """
+    def recv_into(
+        self,
+        buffer: Exporter,
+        /,
+        *,
+        nbytes: int = 0,
+        timeout: float | None = None,
+        copy: bool | None = None,
+    ) -> Transfer:
+        """Receive up to `nbytes` bytes (0: as many as fit) into `buffer`.
+
+        The result is the count, 0 at the end of the stream (recvmsg(2)). Cancelling it never
+        loses data: a byte is taken from the stream only if the call returns. Raises ValueError
+        if `nbytes` is negative or more than the buffer holds.
+        """
+    def recv_exactly_into(
+        self, buffer: Exporter, /, *, timeout: float | None = None, copy: bool | None = None
+    ) -> Transfer:
+        """Fill `buffer`; the result is its size in bytes.
+
+        Raises IncompleteTransferError if the stream ends first. Interrupted, it leaves what has
+        come in the buffer, the count in `transferred`, and the stream usable from there.
+        """
+    def recv_buffers_into(
+        self,
+        buffers: Iterable[Exporter],
+        /,
+        *,
+        timeout: float | None = None,
+        copy: bool | None = None,
+    ) -> Transfer:
+        """Fill every buffer in order (scatter); the result is the number of bytes in all."""
+    def send_eof(self) -> Operation[None]:
+        """Half-close: the peer reads the end of the stream, receiving goes on (shutdown(2)).
+
+        Done at the call. Raises BusyError while a send is in flight.
+        """
+    def close(self) -> Operation[None]:
+        """Close the stream, at the call; transfers in flight end with ClosedError.
+
+        What was sent is still delivered by the kernel. Closing twice is allowed.
+        """
+    def __aenter__(self) -> Operation[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> Operation[None]: ...
+
+@final
+class BlockingStream(BaseStream):
+    """A connected TCP or unix stream socket for threads: `pinwire.blocking.Stream`.
+
+    The same names, arguments and errors as `pinwire.Stream`, without `await`: each transfer
+    returns its count in bytes. The GIL is released while a transfer waits or moves 64 KiB or
+    more. Signals are handled at once, and a transfer goes on if the handler returns (PEP 475).
+    """
+
+    @classmethod
+    def from_socket(cls, sock: socket, /, **options: Unpack[StreamOptions]) -> Self:
+        """Take over a connected stream socket; see `pinwire.Stream.from_socket`."""
+    def send_buffer(
+        self, buffer: Exporter, /, *, timeout: float | None = None, copy: bool | None = None
+    ) -> int:
+        """Send every byte of `buffer`; see `pinwire.Stream.send_buffer`."""
+    def send_buffers(
+        self,
+        buffers: Iterable[Exporter],
+        /,
+        *,
+        timeout: float | None = None,
+        copy: bool | None = None,
+    ) -> int:
+        """Send every byte of every buffer; see `pinwire.Stream.send_buffers`."""
+    def send_file(
+        self,
+        file: _HasFileno,
+        /,
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> int:
+        """Send bytes of a regular file by sendfile(2); see `pinwire.Stream.send_file`."""
+    def recv_into(
+        self,
+        buffer: Exporter,
+        /,
+        *,
+        nbytes: int = 0,
+        timeout: float | None = None,
+        copy: bool | None = None,
+    ) -> int:
+        """Receive up to `nbytes` bytes; see `pinwire.Stream.recv_into`."""
+    def recv_exactly_into(
+        self, buffer: Exporter, /, *, timeout: float | None = None, copy: bool | None = None
+    ) -> int:
+        """Fill `buffer`; see `pinwire.Stream.recv_exactly_into`."""
+    def recv_buffers_into(
+        self,
+        buffers: Iterable[Exporter],
+        /,
+        *,
+        timeout: float | None = None,
+        copy: bool | None = None,
+    ) -> int:
+        """Fill every buffer in order; see `pinwire.Stream.recv_buffers_into`."""
+    def send_eof(self) -> None:
+        """Half-close: the peer reads the end of the stream, receiving goes on (shutdown(2))."""
+    def close(self) -> None:
+        """Close the stream; transfers in flight in other threads end with ClosedError."""
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> None: ...
+
+class BaseListener:
+    """What the listeners of both faces share."""
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as a URL that `connect` takes, with the real port."""
+    def fileno(self) -> int:
+        """The file descriptor, or -1 once closed."""
+
+@final
+class Listener(BaseListener):
+    """A listening socket for asyncio: `accept` in a loop, or `async for stream in listener`."""
+
+    def accept(self, *, timeout: float | None = None) -> Operation[Stream]:
+        """Wait for the next connection.
+
+        Cancelling it never loses one. Raises TransferTimeoutError, ClosedError if the listener
+        is closed, BusyError if another task is already in `accept`, OSError (EMFILE when the
+        process is out of descriptors: the connection stays queued).
+        """
+    def close(self) -> Operation[None]:
+        """Stop listening, at the call; a unix socket's path is removed if it is still ours."""
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Operation[Stream]: ...
+    def __aenter__(self) -> Operation[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> Operation[None]: ...
+
+@final
+class BlockingListener(BaseListener):
+    """A listening socket for threads: `pinwire.blocking.Listener`.
+
+    Any number of threads may be in `accept` at once.
+    """
+
+    def accept(self, *, timeout: float | None = None) -> BlockingStream:
+        """Wait for the next connection; errors as `pinwire.Listener.accept`."""
+    def close(self) -> None:
+        """Stop listening; threads in `accept` get ClosedError."""
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> BlockingStream: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> None: ...
+
+# What follows serves the two faces and is not public.
+
+def parse_address(address: Address, /) -> tuple[str, int] | bytes: ...
+
+class Connector:
+    def __new__(
+        cls, addresses: list[tuple[Any, ...] | bytes], /, **options: Unpack[StreamOptions]
+    ) -> Self: ...
+    def step(self) -> tuple[list[int], float | None] | None: ...
+    def run(self, timeout: float | None) -> None: ...
+    def stream(self, class_: type[_S], /) -> _S: ...
+    def close(self) -> None: ...
+
+def listen(
+    class_: type[_L], addresses: list[tuple[Any, ...] | bytes], /, **options: Unpack[ListenOptions]
+) -> _L: ...
+def socketpair(class_: type[_S], /, **options: Unpack[StreamOptions]) -> tuple[_S, _S]: ...

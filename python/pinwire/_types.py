@@ -1,0 +1,48 @@
+"""Types of the public signatures. Nothing here runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    Exporter: TypeAlias = "Buffer | SupportsDLPack"
+
+Address: TypeAlias = str | tuple[str, int]
+
+
+class SupportsDLPack(Protocol):
+    """A tensor that lends its memory by DLPack (torch, jax, pyarrow.Array)."""
+
+    def __dlpack__(self, *, max_version: tuple[int, int] | None = None) -> Any: ...
+    def __dlpack_device__(self) -> tuple[Any, int]: ...
+
+
+class StreamOptions(TypedDict, total=False):
+    """Keyword arguments of `connect`, `Stream.from_socket` and `socketpair`."""
+
+    nodelay: bool
+    """TCP_NODELAY (tcp(7)): small segments leave at once. Default True; ignored on unix sockets."""
+
+    send_buffer_size: int | None
+    """SO_SNDBUF in bytes (socket(7); Linux doubles it). Default None: the kernel tunes it."""
+
+    recv_buffer_size: int | None
+    """SO_RCVBUF in bytes, set before connecting. Default None: the kernel tunes it."""
+
+    keepalive: bool | float
+    """SO_KEEPALIVE; a number is also TCP_KEEPIDLE, in seconds. Default False."""
+
+    busy_poll: float
+    """Seconds to retry a transfer that would block before sleeping for it. Default 0."""
+
+
+class ListenOptions(StreamOptions, total=False):
+    """Keyword arguments of `listen`; those of `StreamOptions` apply to accepted streams."""
+
+    backlog: int
+    """Connections the kernel queues before `accept` (listen(2)). Default 4096."""
+
+    reuse_port: bool
+    """SO_REUSEPORT: several listeners share one port (socket(7)). Default False."""

@@ -1,0 +1,115 @@
+#![allow(unsafe_code)] // Hands memory to the kernel to be written.
+
+use std::hint;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::mem::Region;
+use crate::net::{Call, Error, Socket, State, Transfer};
+use crate::sys;
+
+/// Move what the kernel takes or gives at once, by one system call of about `limit` bytes.
+pub fn attempt(socket: &Socket, transfer: &mut Transfer, limit: usize) -> Result<State, Error> {
+    let fd = socket.fd()?;
+    let fd = fd.as_fd();
+    if !socket.is_nonblocking() {
+        transfer.stage_file();
+    }
+    loop {
+        let packed = transfer.packed();
+        let Some(call) = transfer.next(limit) else {
+            return Ok(State::Done);
+        };
+        let (result, offered, bytes) = match call {
+            Call::Send(window) => (
+                sys::send(fd, window),
+                total(window),
+                &socket.stats().bytes_sent,
+            ),
+            // SAFETY: whoever made the transfer promised (`Runs::new`) that its memory may be
+            // written to until the transfer has ended, and this one has not.
+            Call::Receive(window) => (
+                unsafe { sys::receive(fd, window) },
+                total(window),
+                &socket.stats().bytes_received,
+            ),
+            Call::SendFile {
+                file,
+                offset,
+                count,
+            } => {
+                let result = sys::send_file(fd, file, offset, count);
+                if result.as_ref().is_err_and(cannot_send_file) {
+                    transfer.stage_file();
+                    continue;
+                }
+                (
+                    result,
+                    usize::try_from(count).unwrap_or(usize::MAX),
+                    &socket.stats().bytes_sent,
+                )
+            }
+            Call::ReadFile { file, into, offset } => {
+                // SAFETY: `into` is the transfer's own staging block.
+                match unsafe { sys::read_at(file, into, offset) }? {
+                    0 => return transfer.ended(),
+                    n => transfer.staged(n),
+                }
+                continue;
+            }
+        };
+        add(&socket.stats().system_calls, 1);
+        return match result {
+            Ok(0) => transfer.ended(),
+            Ok(n) => {
+                add(bytes, n as u64);
+                let state = transfer.moved(n, offered);
+                add(&socket.stats().packed_bytes, transfer.packed() - packed);
+                Ok(state)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(State::Starved),
+            Err(error) => Err(error.into()),
+        };
+    }
+}
+
+/// Attempt again and again until something moves or the time is over.
+pub fn spin(
+    socket: &Socket,
+    transfer: &mut Transfer,
+    limit: usize,
+    until: Instant,
+) -> Result<State, Error> {
+    let before = transfer.progress().transferred();
+    loop {
+        let state = attempt(socket, transfer, limit)?;
+        let moved = transfer.progress().transferred() > before;
+        if moved || state != State::Starved || Instant::now() >= until {
+            return Ok(state);
+        }
+        hint::spin_loop();
+    }
+}
+
+/// Count a transfer that never waited.
+pub fn count_inline(socket: &Socket) {
+    add(&socket.stats().inline_completions, 1);
+}
+
+/// What sendfile(2) says of files and sockets it cannot serve.
+fn cannot_send_file(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP)
+    )
+}
+
+fn total(window: &[Region]) -> usize {
+    window.iter().map(|region| region.len).sum()
+}
+
+fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}

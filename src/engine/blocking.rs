@@ -1,0 +1,173 @@
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::attempt::{attempt, spin};
+use crate::net::{
+    ConnectError, Direction, Error, Handle, Listener, Race, Socket, State, Step, Transfer,
+};
+use crate::sys::{self, Event, Interest};
+
+/// A signal that comes just before poll(2) does not interrupt it: the main thread looks for one
+/// at least this often. The usual case, a signal that comes during poll, is seen at once.
+const SIGNAL_CHECK: Duration = Duration::from_millis(500);
+
+/// What runs in the main thread when a signal has come: Ok to go on waiting.
+pub type Interrupt<'a, E> = &'a mut dyn FnMut() -> Result<(), E>;
+
+/// Move all of a transfer, sleeping whenever the kernel is not ready.
+pub fn transfer<E: From<Error>>(
+    socket: &Socket,
+    transfer: &mut Transfer,
+    deadline: Option<Instant>,
+    interrupt: Interrupt<'_, E>,
+) -> Result<(), E> {
+    let interest = match transfer.direction() {
+        Direction::Send => Interest::Write,
+        Direction::Receive => Interest::Read,
+    };
+    loop {
+        let mut state = attempt(socket, transfer, usize::MAX)?;
+        if state == State::Starved && !socket.busy_poll().is_zero() {
+            state = spin(
+                socket,
+                transfer,
+                usize::MAX,
+                Instant::now() + socket.busy_poll(),
+            )?;
+        }
+        match state {
+            State::Done => return Ok(()),
+            State::Moving => {}
+            State::Starved => {
+                socket.stats().waits.fetch_add(1, Ordering::Relaxed);
+                wait(socket.handle(), interest, deadline, interrupt)?;
+            }
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            // What came in the last moment still counts.
+            return match attempt(socket, transfer, usize::MAX)? {
+                State::Done => Ok(()),
+                _ => Err(Error::TimedOut.into()),
+            };
+        }
+    }
+}
+
+/// Wait for the next connection.
+pub fn accept<E: From<Error>>(
+    listener: &Listener,
+    deadline: Option<Instant>,
+    interrupt: Interrupt<'_, E>,
+) -> Result<Arc<Socket>, E> {
+    loop {
+        let fd = listener.handle().get().ok_or(Error::Closed)?;
+        if let Some(socket) = listener.accept(&fd).map_err(Error::from)? {
+            return Ok(socket);
+        }
+        drop(fd);
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(Error::TimedOut.into());
+        }
+        wait(listener.handle(), Interest::Read, deadline, interrupt)?;
+    }
+}
+
+/// Wait until one of the addresses has answered.
+pub fn connect<E: From<Error> + From<ConnectError>>(
+    race: &mut Race,
+    deadline: Option<Instant>,
+    interrupt: Interrupt<'_, E>,
+) -> Result<Arc<Socket>, E> {
+    loop {
+        let now = Instant::now();
+        let until = match race.step(now)? {
+            Step::Connected(socket) => return Ok(socket),
+            Step::Wait(until) => until,
+        };
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(Error::TimedOut.into());
+        }
+        // With several attempts under way only the first can end the sleep: look at the others
+        // now and then.
+        let mut pending = race.pending();
+        let first = pending.next();
+        let look = pending
+            .next()
+            .is_some()
+            .then(|| now + Duration::from_millis(10));
+        let until = [until, deadline, look].into_iter().flatten().min();
+        drop(pending);
+        match first {
+            Some(fd) => sleep([(fd, Interest::Write)], until, interrupt)?,
+            None => sleep([], until, interrupt)?,
+        }
+    }
+}
+
+/// Sleep until the descriptor may be ready, is closed, or the deadline has passed.
+fn wait<E: From<Error>>(
+    handle: &Handle,
+    interest: Interest,
+    deadline: Option<Instant>,
+    interrupt: Interrupt<'_, E>,
+) -> Result<(), E> {
+    let event = this_threads_event().map_err(Error::from)?;
+    event.clear();
+    let fd: Arc<OwnedFd> = handle.watch(&event).ok_or(Error::Closed)?;
+    let result = sleep(
+        [(fd.as_fd(), interest), (event.as_fd(), Interest::Read)],
+        deadline,
+        interrupt,
+    );
+    handle.forget(&event);
+    result
+}
+
+fn sleep<const N: usize, E: From<Error>>(
+    fds: [(BorrowedFd<'_>, Interest); N],
+    deadline: Option<Instant>,
+    interrupt: Interrupt<'_, E>,
+) -> Result<(), E> {
+    let serves_signals = sys::in_main_thread();
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let nap = if serves_signals {
+            Some(SIGNAL_CHECK)
+        } else {
+            None
+        };
+        let nap = [left, nap].into_iter().flatten().min();
+        match sys::poll(fds, nap) {
+            Ok(ready) if ready.contains(&true) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::from(error).into()),
+        }
+        if serves_signals {
+            interrupt()?;
+        }
+        if left.is_some_and(|left| left.is_zero()) {
+            return Ok(());
+        }
+    }
+}
+
+/// The event this thread sleeps on beside a socket: so that descriptors grow with threads, not
+/// with streams. A forked child must not share its parent's.
+fn this_threads_event() -> io::Result<Arc<Event>> {
+    thread_local! {
+        static EVENT: RefCell<Option<(u32, Arc<Event>)>> = const { RefCell::new(None) };
+    }
+    EVENT.with_borrow_mut(|slot| match slot {
+        Some((process, event)) if *process == std::process::id() => Ok(Arc::clone(event)),
+        _ => {
+            let event = Arc::new(Event::new()?);
+            *slot = Some((std::process::id(), Arc::clone(&event)));
+            Ok(event)
+        }
+    })
+}

@@ -1,0 +1,47 @@
+use std::io;
+
+use thiserror::Error as ThisError;
+
+use super::{Direction, Torn};
+
+/// Why a transfer did not start or did not end as asked.
+#[derive(Debug, ThisError)]
+pub enum Error {
+    /// The object was closed, before or meanwhile.
+    #[error("it is closed")]
+    Closed,
+    /// Another transfer is in flight in this direction.
+    #[error("another {0} is in flight on this stream; await it first")]
+    Busy(Direction),
+    /// An earlier send was interrupted in the middle.
+    #[error(
+        "an earlier send was interrupted after {} of {} bytes, so the peer would misread what \
+         follows; close the stream",
+        .0.transferred, .0.nbytes
+    )]
+    Torn(Torn),
+    /// The stream ended before all was received.
+    #[error("the stream ended")]
+    Incomplete,
+    /// The deadline passed.
+    #[error("timed out")]
+    TimedOut,
+    /// The kernel refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Error {
+    /// Whether the connection is gone, so that the kernel itself refuses what would follow.
+    pub fn ends_the_connection(&self) -> bool {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown,
+            NetworkUnreachable, NotConnected, TimedOut,
+        };
+        matches!(self, Error::Io(error) if matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset | HostUnreachable | NetworkDown
+                | NetworkUnreachable | NotConnected | TimedOut
+        ))
+    }
+}

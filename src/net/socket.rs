@@ -1,0 +1,235 @@
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::{Address, Error, Handle, Options};
+use crate::sys;
+
+/// A connected stream socket.
+///
+/// Any number of threads may hold one. Each direction serves one transfer at a time: whoever has
+/// its `Turn`.
+#[derive(Debug)]
+pub struct Socket {
+    handle: Handle,
+    busy: [AtomicBool; 2],
+    torn: OnceLock<Torn>,
+    opened: Opened,
+    busy_poll: Duration,
+    local: Address,
+    peer: Address,
+    stats: Stats,
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the peer.
+    Send,
+    /// From the peer.
+    Receive,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Direction::Send => "send",
+            Direction::Receive => "receive",
+        })
+    }
+}
+
+/// A send that was interrupted in the middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// Bytes of it that were sent.
+    pub transferred: u64,
+    /// Bytes it had in all.
+    pub nbytes: u64,
+}
+
+/// Who opened the descriptor, and so who decides about its status flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// We did, in non-blocking mode.
+    Here,
+    /// Somebody else; we leave the flags as they are.
+    Elsewhere {
+        /// Whether O_NONBLOCK is set.
+        nonblocking: bool,
+    },
+}
+
+/// Counters of one socket.
+#[derive(Debug, Default)]
+#[expect(
+    missing_docs,
+    reason = "named as in the Python stub, and explained there"
+)]
+pub struct Stats {
+    pub bytes_sent: AtomicU64,
+    pub bytes_received: AtomicU64,
+    pub system_calls: AtomicU64,
+    pub inline_completions: AtomicU64,
+    pub waits: AtomicU64,
+    pub packed_bytes: AtomicU64,
+}
+
+/// The right to transfer in one direction; given back when dropped.
+#[derive(Debug)]
+pub struct Turn {
+    socket: Arc<Socket>,
+    direction: Direction,
+}
+
+impl Socket {
+    /// Take over a connected descriptor and apply the options.
+    ///
+    /// `peer` is what accept(2) said; without it the kernel is asked.
+    pub fn new(
+        fd: OwnedFd,
+        peer: Option<Address>,
+        options: &Options,
+        opened: Opened,
+    ) -> io::Result<Arc<Socket>> {
+        let socket = SockRef::from(&fd);
+        let local = Address::from(&socket.local_addr()?);
+        let peer = match peer {
+            Some(peer) => peer,
+            None => Address::from(&socket.peer_addr()?),
+        };
+        options.apply_to_connected(fd.as_fd(), local.is_tcp())?;
+        Ok(Arc::new(Socket {
+            handle: Handle::new(fd),
+            busy: Default::default(),
+            torn: OnceLock::new(),
+            opened,
+            busy_poll: options.busy_poll,
+            local,
+            peer,
+            stats: Stats::default(),
+        }))
+    }
+
+    /// Its descriptor.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The descriptor, or the error of a closed stream.
+    pub fn fd(&self) -> Result<Arc<OwnedFd>, Error> {
+        self.handle.get().ok_or(Error::Closed)
+    }
+
+    /// This end.
+    pub fn local(&self) -> &Address {
+        &self.local
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> &Address {
+        &self.peer
+    }
+
+    /// Its counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// How long to retry before sleeping.
+    pub fn busy_poll(&self) -> Duration {
+        self.busy_poll
+    }
+
+    /// Whether system calls without MSG_DONTWAIT return at once, too.
+    pub fn is_nonblocking(&self) -> bool {
+        self.opened != Opened::Elsewhere { nonblocking: false }
+    }
+
+    /// Start a transfer: refused if the direction is taken, the stream closed, or its sending
+    /// side torn.
+    pub fn begin(self: &Arc<Socket>, direction: Direction) -> Result<Turn, Error> {
+        if !self.handle.is_open() {
+            return Err(Error::Closed);
+        }
+        if self.busy[direction as usize].swap(true, Ordering::Acquire) {
+            return Err(Error::Busy(direction));
+        }
+        let turn = Turn {
+            socket: Arc::clone(self),
+            direction,
+        };
+        match self.torn.get() {
+            Some(&torn) if direction == Direction::Send => Err(Error::Torn(torn)),
+            _ => Ok(turn),
+        }
+    }
+
+    /// Remember that a send was interrupted in the middle; the first one counts.
+    pub fn tear(&self, torn: Torn) {
+        let _ = self.torn.set(torn);
+    }
+
+    /// Half-close.
+    pub fn send_eof(self: &Arc<Socket>) -> Result<(), Error> {
+        let fd = self.fd()?;
+        let _turn = match self.begin(Direction::Send) {
+            // The end of a torn stream may be said: it is what tells the peer.
+            Err(Error::Torn(_)) => None,
+            turn => Some(turn?),
+        };
+        Ok(sys::shutdown_send(fd.as_fd())?)
+    }
+
+    /// Close and, over TCP, reset the connection. Gives what `Handle::close` gives.
+    pub fn abort(&self) -> Option<Arc<OwnedFd>> {
+        let fd = self.handle.close()?;
+        // A linger time of 0 turns the close into a reset. It fails only on a dead connection.
+        let _ = SockRef::from(&fd).set_linger(Some(Duration::ZERO));
+        Some(fd)
+    }
+
+    /// Give the descriptor away. Refused with a transfer in flight; once it is sure,
+    /// `unregister` has to see to it that nobody watches the descriptor any more.
+    pub fn detach(self: &Arc<Socket>, unregister: impl FnOnce()) -> Result<RawFd, Error> {
+        let _receive = self.begin(Direction::Receive)?;
+        let _send = match self.begin(Direction::Send) {
+            Err(Error::Torn(_)) => None,
+            turn => Some(turn?),
+        };
+        let fd = self.fd()?;
+        if self.opened == Opened::Here {
+            sys::set_nonblocking(fd.as_fd(), false)?;
+        }
+        unregister();
+        drop(self.handle.close());
+        // An event loop in another thread may still have to let go of it.
+        let fd = Arc::try_unwrap(fd).or_else(|shared| sys::duplicate(shared.as_fd()))?;
+        Ok(fd.into_raw_fd())
+    }
+
+    /// Whether the peer has closed its sending side or is gone.
+    pub fn peer_closed(&self) -> io::Result<bool> {
+        let Some(fd) = self.handle.get() else {
+            return Ok(true);
+        };
+        let [hangup] = loop {
+            match sys::poll([(fd.as_fd(), sys::Interest::Hangup)], Some(Duration::ZERO)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        Ok(hangup)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.socket.busy[self.direction as usize].store(false, Ordering::Release);
+    }
+}

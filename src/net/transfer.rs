@@ -1,0 +1,191 @@
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Direction, Error, FileRange};
+use crate::mem::{Access, Cursor, Region};
+
+/// Bytes to move, and how far that has come. It does no I/O: `next` says what to ask of the
+/// kernel, `moved` and `ended` take the answer.
+#[derive(Debug)]
+pub struct Transfer {
+    payload: Payload,
+    goal: Goal,
+    progress: Arc<Progress>,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+pub enum Payload {
+    /// In memory, to be sent or to be filled.
+    Memory(Cursor),
+    /// In a file, to be sent.
+    File(FileRange),
+}
+
+/// When a transfer is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// After the first bytes.
+    Some,
+    /// After all of them.
+    All,
+}
+
+/// How far a transfer has come; other threads may look.
+#[derive(Debug)]
+pub struct Progress {
+    transferred: AtomicU64,
+    nbytes: u64,
+}
+
+/// What to ask of the kernel.
+#[derive(Debug)]
+pub enum Call<'a> {
+    /// Send from these pieces.
+    Send(&'a [Region]),
+    /// Receive into these pieces.
+    Receive(&'a [Region]),
+    /// Send from a file.
+    SendFile {
+        /// The file.
+        file: BorrowedFd<'a>,
+        /// Its first byte to send.
+        offset: u64,
+        /// Bytes.
+        count: u64,
+    },
+    /// Read a file into the staging block; `staged` takes the answer.
+    ReadFile {
+        /// The file.
+        file: BorrowedFd<'a>,
+        /// Where to read to.
+        into: Region,
+        /// Its first byte to read.
+        offset: u64,
+    },
+}
+
+/// Where a transfer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There is nothing left to do.
+    Done,
+    /// The kernel took all it was offered: ask again.
+    Moving,
+    /// It took or gave less: wait until it is ready.
+    Starved,
+}
+
+impl Progress {
+    /// Bytes so far.
+    pub fn transferred(&self) -> u64 {
+        self.transferred.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in all.
+    pub fn nbytes(&self) -> u64 {
+        self.nbytes
+    }
+}
+
+impl Transfer {
+    /// A transfer of all of the payload, or of its first bytes.
+    pub fn new(payload: Payload, goal: Goal) -> Transfer {
+        let nbytes = match &payload {
+            Payload::Memory(cursor) => cursor.left() as u64,
+            Payload::File(range) => range.left(),
+        };
+        let progress = Arc::new(Progress {
+            transferred: AtomicU64::new(0),
+            nbytes,
+        });
+        Transfer {
+            payload,
+            goal,
+            progress,
+        }
+    }
+
+    /// Which way the bytes go.
+    pub fn direction(&self) -> Direction {
+        match &self.payload {
+            Payload::Memory(cursor) if cursor.access() == Access::Write => Direction::Receive,
+            _ => Direction::Send,
+        }
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Bytes that were copied in user space so far.
+    pub fn packed(&self) -> u64 {
+        match &self.payload {
+            Payload::Memory(cursor) => cursor.packed(),
+            Payload::File(range) => range.packed(),
+        }
+    }
+
+    /// What to ask of the kernel next, moving at most about `limit` bytes; None when done.
+    pub fn next(&mut self, limit: usize) -> Option<Call<'_>> {
+        match &mut self.payload {
+            Payload::Memory(cursor) => {
+                let access = cursor.access();
+                match cursor.window(limit) {
+                    [] => None,
+                    window if access == Access::Read => Some(Call::Send(window)),
+                    window => Some(Call::Receive(window)),
+                }
+            }
+            Payload::File(range) => range.next(limit),
+        }
+    }
+
+    /// The kernel moved `n` bytes of the `offered` ones; `n` is not 0.
+    pub fn moved(&mut self, n: usize, offered: usize) -> State {
+        let left = match &mut self.payload {
+            Payload::Memory(cursor) => {
+                cursor.advance(n);
+                cursor.left() as u64
+            }
+            Payload::File(range) => {
+                range.advance(n as u64);
+                range.left()
+            }
+        };
+        self.progress
+            .transferred
+            .fetch_add(n as u64, Ordering::Relaxed);
+        if left == 0 || self.goal == Goal::Some {
+            State::Done
+        } else if n < offered {
+            State::Starved
+        } else {
+            State::Moving
+        }
+    }
+
+    /// A file was read into the staging block: `n` bytes of it.
+    pub fn staged(&mut self, n: usize) {
+        if let Payload::File(range) = &mut self.payload {
+            range.staged(n);
+        }
+    }
+
+    /// Send a file through the staging block from here on.
+    pub fn stage_file(&mut self) {
+        if let Payload::File(range) = &mut self.payload {
+            range.stage();
+        }
+    }
+
+    /// The source has no more: the peer ended the stream, or the file is shorter than it was.
+    pub fn ended(&mut self) -> Result<State, Error> {
+        match (&self.payload, self.goal) {
+            (Payload::Memory(_), Goal::All) => Err(Error::Incomplete),
+            _ => Ok(State::Done),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+
+use pyo3::exceptions::{PyResourceWarning, PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView};
+
+use super::convert;
+use super::errors::{exception, os_error, warn};
+use super::waiter::Waiter;
+use crate::net::{Direction, Socket};
+use crate::sys;
+
+/// What the streams of both faces share: everything that never waits.
+#[pyclass(frozen, subclass, weakref, module = "pinwire._core")]
+pub(super) struct BaseStream {
+    socket: Arc<Socket>,
+    /// One for each direction that has waited on a loop.
+    waiters: [OnceLock<Py<Waiter>>; 2],
+}
+
+impl BaseStream {
+    pub(super) fn new(socket: Arc<Socket>) -> BaseStream {
+        BaseStream {
+            socket,
+            waiters: Default::default(),
+        }
+    }
+
+    pub(super) fn socket(&self) -> &Arc<Socket> {
+        &self.socket
+    }
+
+    pub(super) fn waiter(&self, py: Python<'_>, direction: Direction) -> PyResult<&Py<Waiter>> {
+        let waiter = &self.waiters[direction as usize];
+        if waiter.get().is_none() {
+            // Not within `get_or_init`: making an object may run the garbage collector, and that
+            // any code.
+            let _ = waiter.set(Py::new(py, Waiter::new(direction))?);
+        }
+        Ok(waiter.get().expect("it has just been set"))
+    }
+
+    /// Have the loop let go of one direction.
+    pub(super) fn unregister(&self, py: Python<'_>, direction: Direction) {
+        if let Some(waiter) = self.waiters[direction as usize].get() {
+            Waiter::unregister(waiter.bind(py));
+        }
+    }
+
+    /// Close, and end what is in flight. Nobody watches the number by the time it is given back.
+    pub(super) fn close(&self, py: Python<'_>) {
+        self.let_go(py, self.socket.handle().close());
+    }
+
+    fn let_go(&self, py: Python<'_>, fd: Option<Arc<OwnedFd>>) {
+        for waiter in self.waiters.iter().filter_map(|waiter| waiter.get()) {
+            let waiter = waiter.bind(py);
+            Waiter::wake(waiter);
+            Waiter::unregister(waiter);
+        }
+        drop(fd);
+    }
+
+    fn fd(&self, py: Python<'_>) -> PyResult<Arc<OwnedFd>> {
+        self.socket
+            .fd()
+            .map_err(|error| exception(py, error, "the stream"))
+    }
+
+    fn describe(&self) -> String {
+        format!(
+            "peer={}",
+            String::from_utf8_lossy(&self.socket.peer().url())
+        )
+    }
+
+    pub(super) fn send_eof(&self, py: Python<'_>) -> PyResult<()> {
+        self.socket
+            .send_eof()
+            .map_err(|error| exception(py, error, "the stream"))
+    }
+}
+
+#[pymethods]
+impl BaseStream {
+    fn fileno(&self) -> i32 {
+        self.socket.handle().get().map_or(-1, |fd| fd.as_raw_fd())
+    }
+
+    fn detach(&self, py: Python<'_>) -> PyResult<i32> {
+        let fd = self.socket.detach(|| {
+            self.unregister(py, Direction::Send);
+            self.unregister(py, Direction::Receive);
+        });
+        fd.map_err(|error| exception(py, error, "the stream"))
+    }
+
+    fn abort(&self, py: Python<'_>) {
+        self.let_go(py, self.socket.abort());
+    }
+
+    #[getter]
+    fn local_address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(convert::url(py, self.socket.local())?.into_any())
+    }
+
+    #[getter]
+    fn peer_address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(convert::url(py, self.socket.peer())?.into_any())
+    }
+
+    #[getter]
+    fn peer_closed(&self) -> PyResult<bool> {
+        self.socket.peer_closed().map_err(|error| os_error(&error))
+    }
+
+    #[getter]
+    fn peer_credentials<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.socket.local().is_tcp() {
+            return Ok(None);
+        }
+        let credentials = sys::peer_credentials(self.fd(py)?.as_fd());
+        convert::credentials(py, credentials.map_err(|error| os_error(&error))?).map(Some)
+    }
+
+    #[pyo3(signature = (level, optname, buflen = 0, /))]
+    fn getsockopt<'py>(
+        &self,
+        py: Python<'py>,
+        level: i32,
+        optname: i32,
+        buflen: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        const MAX: usize = 1024;
+        if buflen > MAX {
+            return Err(PyValueError::new_err(format!(
+                "buflen must be from 0 to {MAX}"
+            )));
+        }
+        let mut value = [0; MAX];
+        let room = if buflen == 0 {
+            size_of::<i32>()
+        } else {
+            buflen
+        };
+        let len = sys::getsockopt(self.fd(py)?.as_fd(), level, optname, &mut value[..room])
+            .map_err(|error| os_error(&error))?;
+        if buflen == 0 {
+            let word = i32::from_ne_bytes([value[0], value[1], value[2], value[3]]);
+            return Ok(word.into_pyobject(py)?.into_any());
+        }
+        Ok(PyBytes::new(py, &value[..len]).into_any())
+    }
+
+    #[pyo3(signature = (level, optname, value, optlen = None, /))]
+    fn setsockopt(
+        &self,
+        py: Python<'_>,
+        level: i32,
+        optname: i32,
+        value: &Bound<'_, PyAny>,
+        optlen: Option<u32>,
+    ) -> PyResult<()> {
+        let fd = self.fd(py)?;
+        let set = |value| {
+            sys::setsockopt(fd.as_fd(), level, optname, value).map_err(|error| os_error(&error))
+        };
+        match (value.is_none(), optlen) {
+            (true, Some(len)) => set(Err(len)),
+            (false, None) => match value.extract::<i32>() {
+                Ok(word) => set(Ok(&word.to_ne_bytes())),
+                Err(_) => {
+                    let bytes = PyMemoryView::from(value)?.call_method0("tobytes")?;
+                    set(Ok(bytes.extract()?))
+                }
+            },
+            _ => Err(PyTypeError::new_err(
+                "pass an int or a buffer, or None and a length",
+            )),
+        }
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::stats(py, self.socket.stats())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let this = slf.get();
+        let state = if this.socket.handle().is_open() {
+            ""
+        } else {
+            " closed"
+        };
+        let class = slf.get_type();
+        Ok(format!(
+            "<{}.{}{state} {}>",
+            class.module()?,
+            class.name()?,
+            this.describe()
+        ))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.waiters
+            .iter()
+            .try_for_each(|waiter| visit.call(waiter.get()))
+    }
+}
+
+impl Drop for BaseStream {
+    fn drop(&mut self) {
+        if self.socket.handle().is_open() {
+            Python::attach(|py| {
+                warn::<PyResourceWarning>(py, &format!("unclosed stream, {}", self.describe()));
+                self.close(py);
+            });
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The face for threads: the same calls, driven to their end at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::exceptions::PyStopIteration;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use super::adopt::adopt;
+use super::base::BaseStream;
+use super::errors::{Failure, exception, with_progress};
+use super::listener::BaseListener;
+use super::transfer::{End, Job};
+use super::{convert, file, payload};
+use crate::engine;
+use crate::mem::Access;
+use crate::net::{Goal, Socket, State};
+
+/// A stream for threads.
+#[pyclass(frozen, extends = BaseStream, name = "Stream", module = "pinwire.blocking")]
+pub(super) struct BlockingStream;
+
+/// A listener for threads.
+#[pyclass(frozen, extends = BaseListener, name = "Listener", module = "pinwire.blocking")]
+pub(super) struct BlockingListener;
+
+impl BlockingStream {
+    pub(super) fn wrap(py: Python<'_>, socket: Arc<Socket>) -> PyResult<Bound<'_, BlockingStream>> {
+        let base = PyClassInitializer::from(BaseStream::new(socket));
+        Bound::new(py, base.add_subclass(BlockingStream))
+    }
+}
+
+/// Run a transfer to its end. Gives the bytes it moved.
+fn run(stream: &Bound<'_, BaseStream>, mut job: Job, timeout: Option<Duration>) -> PyResult<u64> {
+    let py = stream.py();
+    let socket = stream.get().socket();
+    let deadline = convert::deadline(timeout);
+    let turn = socket
+        .begin(job.transfer.direction())
+        .map_err(|error| exception(py, error, "the stream"))?;
+    let result = match job.attempt(py, socket, usize::MAX) {
+        Ok(State::Done) => {
+            engine::count_inline(socket);
+            Ok(())
+        }
+        Ok(_) => {
+            let transfer = &mut job.transfer;
+            let mut signals = || Ok(Python::attach(|py| py.check_signals())?);
+            py.detach(|| engine::transfer(socket, transfer, deadline, &mut signals))
+        }
+        Err(error) => Err(Failure::Core(error)),
+    };
+    let end = match &result {
+        Ok(()) => End::Final,
+        Err(Failure::Core(error)) => End::from(error),
+        Err(_) => End::Interrupted,
+    };
+    job.settle(py, socket, end);
+    drop(turn);
+    let progress = Arc::clone(job.transfer.progress());
+    // What is pinned is free again before anybody hears of the end.
+    drop(job);
+    match result {
+        Ok(()) => Ok(progress.transferred()),
+        Err(failure) => Err(with_progress(
+            py,
+            failure.into_exception(py, "the stream"),
+            &progress,
+        )),
+    }
+}
+
+#[pymethods]
+impl BlockingStream {
+    #[classmethod]
+    #[pyo3(signature = (sock, /, **options))]
+    fn from_socket<'py>(
+        cls: &Bound<'py, PyType>,
+        sock: &Bound<'py, PyAny>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, BlockingStream>> {
+        BlockingStream::wrap(cls.py(), adopt(sock, options)?)
+    }
+
+    #[pyo3(signature = (buffer, /, *, timeout = None, copy = None))]
+    fn send_buffer(
+        slf: &Bound<'_, Self>,
+        buffer: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        copy: Option<bool>,
+    ) -> PyResult<u64> {
+        let timeout = convert::timeout(timeout)?;
+        let memory = payload::one(buffer, Access::Read, convert::copying(copy), Ok)?;
+        run(slf.as_super(), Job::memory(memory, Goal::All), timeout)
+    }
+
+    #[pyo3(signature = (buffers, /, *, timeout = None, copy = None))]
+    fn send_buffers(
+        slf: &Bound<'_, Self>,
+        buffers: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        copy: Option<bool>,
+    ) -> PyResult<u64> {
+        let timeout = convert::timeout(timeout)?;
+        let memory = payload::many(buffers, Access::Read, convert::copying(copy))?;
+        run(slf.as_super(), Job::memory(memory, Goal::All), timeout)
+    }
+
+    #[pyo3(signature = (file, /, offset = 0, count = None, *, timeout = None))]
+    fn send_file(
+        slf: &Bound<'_, Self>,
+        file: &Bound<'_, PyAny>,
+        offset: i64,
+        count: Option<i64>,
+        timeout: Option<f64>,
+    ) -> PyResult<u64> {
+        let timeout = convert::timeout(timeout)?;
+        run(
+            slf.as_super(),
+            Job::file(file::range(file, offset, count)?),
+            timeout,
+        )
+    }
+
+    #[pyo3(signature = (buffer, /, *, nbytes = 0, timeout = None, copy = None))]
+    fn recv_into(
+        slf: &Bound<'_, Self>,
+        buffer: &Bound<'_, PyAny>,
+        nbytes: isize,
+        timeout: Option<f64>,
+        copy: Option<bool>,
+    ) -> PyResult<u64> {
+        let timeout = convert::timeout(timeout)?;
+        let limit = |len| convert::limit(nbytes, len);
+        let memory = payload::one(buffer, Access::Write, convert::copying(copy), limit)?;
+        run(slf.as_super(), Job::memory(memory, Goal::Some), timeout)
+    }
+
+    #[pyo3(signature = (buffer, /, *, timeout = None, copy = None))]
+    fn recv_exactly_into(
+        slf: &Bound<'_, Self>,
+        buffer: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        copy: Option<bool>,
+    ) -> PyResult<u64> {
+        let timeout = convert::timeout(timeout)?;
+        let memory = payload::one(buffer, Access::Write, convert::copying(copy), Ok)?;
+        run(slf.as_super(), Job::memory(memory, Goal::All), timeout)
+    }
+
+    #[pyo3(signature = (buffers, /, *, timeout = None, copy = None))]
+    fn recv_buffers_into(
+        slf: &Bound<'_, Self>,
+        buffers: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        copy: Option<bool>,
+    ) -> PyResult<u64> {
+        let timeout = convert::timeout(timeout)?;
+        let memory = payload::many(buffers, Access::Write, convert::copying(copy))?;
+        run(slf.as_super(), Job::memory(memory, Goal::All), timeout)
+    }
+
+    fn send_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.as_super().get().send_eof(slf.py())
+    }
+
+    fn close(slf: &Bound<'_, Self>) {
+        slf.as_super().get().close(slf.py());
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exc))]
+    fn __exit__(slf: &Bound<'_, Self>, _exc: &Bound<'_, PyTuple>) {
+        BlockingStream::close(slf);
+    }
+}
+
+#[pymethods]
+impl BlockingListener {
+    #[pyo3(signature = (*, timeout = None))]
+    fn accept<'py>(
+        slf: &Bound<'py, Self>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, BlockingStream>> {
+        let py = slf.py();
+        let deadline = convert::deadline(convert::timeout(timeout)?);
+        let listener = slf.as_super().get().listener();
+        let mut signals = || Ok(Python::attach(|py| py.check_signals())?);
+        let socket = py
+            .detach(|| engine::accept::<Failure>(listener, deadline, &mut signals))
+            .map_err(|failure| failure.into_exception(py, "the listener"))?;
+        BlockingStream::wrap(py, socket)
+    }
+
+    fn close(slf: &Bound<'_, Self>) {
+        slf.as_super().get().close(slf.py());
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, BlockingStream>> {
+        BlockingListener::accept(slf, None).map_err(|error| {
+            let closed = !slf.as_super().get().listener().handle().is_open();
+            if closed {
+                PyStopIteration::new_err(())
+            } else {
+                error
+            }
+        })
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exc))]
+    fn __exit__(slf: &Bound<'_, Self>, _exc: &Bound<'_, PyTuple>) {
+        BlockingListener::close(slf);
+    }
+}

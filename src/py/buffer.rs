@@ -1,0 +1,242 @@
+#![allow(unsafe_code)] // The buffer protocol (PEP 3118), and nothing else touches it.
+
+use std::ffi::{CStr, c_int};
+use std::ptr::NonNull;
+use std::slice;
+
+use pyo3::exceptions::{PyBufferError, PyException, PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::{ffi, intern};
+
+use crate::mem::{Access, Dim, Region, Runs};
+
+/// More dimensions than CPython's memoryview or NumPy have (PyBUF_MAX_NDIM).
+const MAX_NDIM: usize = 64;
+
+/// An exporter's memory, pinned by the buffer protocol until this is dropped.
+///
+/// Who owns what: the exporter owns the memory and promises, between `PyObject_GetBuffer` and
+/// `PyBuffer_Release`, neither to move nor to free it (a bytearray then refuses to be resized).
+/// This owns the view, at a fixed address because exporters point into it, and a reference to
+/// the exporter, because an old one may not put its own into the view.
+pub(super) struct BufferPin {
+    view: NonNull<ffi::Py_buffer>,
+    exporter: Py<PyAny>,
+}
+
+// SAFETY: a pin may travel between threads; it is made, looked at and dropped only on threads
+// that are attached to the interpreter (`Drop` attaches).
+unsafe impl Send for BufferPin {}
+// SAFETY: as above; nothing changes the view between its making and its release.
+unsafe impl Sync for BufferPin {}
+
+impl BufferPin {
+    /// Pin the memory of an object that exports some.
+    pub(super) fn new(exporter: &Bound<'_, PyAny>, access: Access) -> PyResult<BufferPin> {
+        let pin = match BufferPin::request(exporter, ffi::PyBUF_FULL_RO, access) {
+            Ok(pin) => {
+                pin.refuse_pointers_in_format(exporter)?;
+                pin
+            }
+            // Some exporters cannot describe their items (datetime64, ml_dtypes), some not even
+            // their shape: the bytes are there all the same.
+            Err(error) if error.is_instance_of::<PyException>(exporter.py()) => {
+                let pin = BufferPin::request(exporter, ffi::PyBUF_INDIRECT, access)
+                    .or_else(|_| BufferPin::request(exporter, ffi::PyBUF_SIMPLE, access))
+                    .map_err(|_| as_buffer_error(exporter, error))?;
+                pin.refuse_object_dtypes(exporter)?;
+                pin
+            }
+            Err(error) => return Err(error),
+        };
+        pin.check(access)?;
+        Ok(pin)
+    }
+
+    /// Where they are.
+    pub(super) fn runs(&self) -> PyResult<Runs> {
+        let view = self.view();
+        let base = view.buf.cast::<u8>();
+        let contiguous = view.ndim == 0 || view.shape.is_null() || view.strides.is_null();
+        if contiguous {
+            // SAFETY: the exporter promised `len` bytes at `buf` until the release, which comes
+            // after the transfer's end (`Pins`). Python code may write to them at any time.
+            // The size is `view.len`, never `len(object)`.
+            return Ok(unsafe {
+                Runs::contiguous(Region {
+                    base,
+                    len: view.len as usize,
+                })
+            });
+        }
+        let dims: Vec<Dim> = (0..view.ndim as usize)
+            .map(|i| {
+                // SAFETY: `check` saw to it that the extents are not negative; a view's arrays,
+                // where there are any, have `ndim` entries.
+                unsafe {
+                    Dim {
+                        extent: *view.shape.add(i) as usize,
+                        stride: *view.strides.add(i),
+                        suboffset: if view.suboffsets.is_null() {
+                            -1
+                        } else {
+                            *view.suboffsets.add(i)
+                        },
+                    }
+                }
+            })
+            .collect();
+        // SAFETY: as above, for every item that the view's shape, strides and suboffsets reach.
+        unsafe { Runs::new(base, view.itemsize as usize, &dims) }
+            .map_err(|error| PyBufferError::new_err(error.to_string()))
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.exporter)?;
+        // SAFETY: the view owns a reference to `obj`, or it is null; `Option<Py>` has the layout
+        // of such a pointer.
+        let owner = unsafe { &*(&raw const (*self.view.as_ptr()).obj).cast::<Option<Py<PyAny>>>() };
+        visit.call(owner)
+    }
+
+    fn request(exporter: &Bound<'_, PyAny>, flags: c_int, access: Access) -> PyResult<BufferPin> {
+        let writable = if access == Access::Write {
+            ffi::PyBUF_WRITABLE
+        } else {
+            0
+        };
+        let view = Box::into_raw(Box::new(ffi::Py_buffer::new()));
+        // SAFETY: attached; `view` is ours, and stays where it is until it is released.
+        let result = unsafe { ffi::PyObject_GetBuffer(exporter.as_ptr(), view, flags | writable) };
+        if result != 0 {
+            // SAFETY: it came from a Box, and the exporter has refused to fill it.
+            drop(unsafe { Box::from_raw(view) });
+            return Err(PyErr::fetch(exporter.py()));
+        }
+        let view = NonNull::new(view).expect("a Box is not null");
+        Ok(BufferPin {
+            view,
+            exporter: exporter.clone().unbind(),
+        })
+    }
+
+    fn view(&self) -> &ffi::Py_buffer {
+        // SAFETY: filled by `request`, released by `drop`, written by nobody in between.
+        unsafe { self.view.as_ref() }
+    }
+
+    /// Exporters lie: what is not consistent is refused.
+    fn check(&self, access: Access) -> PyResult<()> {
+        let view = self.view();
+        let refuse = |what: &str| Err(PyBufferError::new_err(format!("the exporter's {what}")));
+        if access == Access::Write && view.readonly != 0 {
+            return refuse("memory is read-only: it cannot be received into");
+        }
+        if view.len < 0 || view.itemsize < 0 {
+            return refuse("sizes are negative");
+        }
+        if view.buf.is_null() && view.len > 0 {
+            return refuse("memory has no address");
+        }
+        if usize::try_from(view.ndim).map_or(true, |ndim| ndim > MAX_NDIM) {
+            return refuse("number of dimensions is impossible");
+        }
+        if view.ndim == 0 || view.shape.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the shape has `ndim` entries, and Python code cannot change a view's shape.
+        let shape = unsafe { slice::from_raw_parts(view.shape, view.ndim as usize) };
+        let nbytes = shape
+            .iter()
+            .try_fold(view.itemsize, |n, &extent| n.checked_mul(extent));
+        if shape.iter().any(|&extent| extent < 0) {
+            return refuse("shape is negative");
+        }
+        if nbytes != Some(view.len) && !(shape.contains(&0) && view.len == 0) {
+            return refuse("shape and itemsize do not make up its length");
+        }
+        Ok(())
+    }
+
+    /// Pointers must not travel: sent they leak addresses, received they are the peer's to choose.
+    fn refuse_pointers_in_format(&self, exporter: &Bound<'_, PyAny>) -> PyResult<()> {
+        let format = self.view().format;
+        if format.is_null() {
+            return Ok(());
+        }
+        // SAFETY: a view's format is a C string that lives as long as the view.
+        let format = unsafe { CStr::from_ptr(format) };
+        if holds_objects(format.to_bytes()) {
+            Err(holds_pointers(exporter))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The same where the exporter gave no format: its dtype, or its owner's, has to tell.
+    fn refuse_object_dtypes(&self, exporter: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = exporter.py();
+        // SAFETY: null or an object that the view keeps alive.
+        let owner = unsafe { Bound::from_borrowed_ptr_or_opt(py, self.view().obj) };
+        for object in [Some(exporter.clone()), owner].into_iter().flatten() {
+            let hasobject = object
+                .getattr(intern!(py, "dtype"))
+                .and_then(|dtype| dtype.getattr(intern!(py, "hasobject")))
+                .and_then(|hasobject| hasobject.is_truthy());
+            if hasobject.unwrap_or(false) {
+                return Err(holds_pointers(exporter));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for BufferPin {
+    fn drop(&mut self) {
+        // Pins are dropped by the objects that hold them, on an attached thread: this is cheap.
+        Python::attach(|_| {
+            // SAFETY: attached; filled by `request`, released here and only here.
+            unsafe { ffi::PyBuffer_Release(self.view.as_ptr()) };
+        });
+        // SAFETY: it came from a Box, and nobody points into it any more.
+        drop(unsafe { Box::from_raw(self.view.as_ptr()) });
+    }
+}
+
+/// Whether an object exports memory by the buffer protocol.
+pub(super) fn exports_buffer(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: attached; the object is alive.
+    unsafe { ffi::PyObject_CheckBuffer(object.as_ptr()) == 1 }
+}
+
+/// Whether a format (PEP 3118) has an `O` that is not part of a field's name.
+fn holds_objects(format: &[u8]) -> bool {
+    format
+        .split(|&c| c == b':')
+        .step_by(2)
+        .any(|part| part.contains(&b'O'))
+}
+
+fn holds_pointers(exporter: &Bound<'_, PyAny>) -> PyErr {
+    let name = exporter
+        .get_type()
+        .name()
+        .map_or_else(|_| "object".into(), |n| n.to_string());
+    PyTypeError::new_err(format!(
+        "this {name} holds pointers to Python objects, not their values: they mean nothing in \
+         another process; convert it to a dtype of plain values first (for strings a fixed \
+         width, as in astype('U16') or astype('S16'))"
+    ))
+}
+
+/// NumPy says ValueError where everybody else says BufferError.
+fn as_buffer_error(exporter: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    let py = exporter.py();
+    if !error.is_instance_of::<PyValueError>(py) {
+        return error;
+    }
+    let converted = PyBufferError::new_err(error.value(py).to_string());
+    converted.set_cause(py, Some(error));
+    converted
+}

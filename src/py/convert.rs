@@ -1,0 +1,172 @@
+//! Arguments from Python to the core's types, and values back.
+
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyString, PyType};
+
+use crate::mem::Copying;
+use crate::net::{Address, Keepalive, Options, Stats};
+use crate::sys::Credentials;
+
+/// `timeout=`: seconds, or None for ever.
+pub(super) fn timeout(seconds: Option<f64>) -> PyResult<Option<Duration>> {
+    match seconds {
+        None => Ok(None),
+        Some(seconds) if seconds.is_nan() || seconds < 0.0 => Err(PyValueError::new_err(format!(
+            "timeout must be a number of seconds from 0, or None to wait for ever, not {seconds}"
+        ))),
+        // What no clock reaches is for ever.
+        Some(seconds) => Ok(Duration::try_from_secs_f64(seconds).ok()),
+    }
+}
+
+/// The moment when a timeout that starts now is over.
+pub(super) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+}
+
+/// `nbytes=` of `recv_into`, for a buffer of `len` bytes.
+pub(super) fn limit(nbytes: isize, len: usize) -> PyResult<usize> {
+    match usize::try_from(nbytes) {
+        Ok(0) => Ok(len),
+        Ok(nbytes) if nbytes <= len => Ok(nbytes),
+        Ok(nbytes) => Err(PyValueError::new_err(format!(
+            "nbytes={nbytes} is more than the {len} bytes of the buffer"
+        ))),
+        Err(_) => Err(PyValueError::new_err("nbytes must not be negative")),
+    }
+}
+
+/// `copy=`, as in the array API.
+pub(super) fn copying(copy: Option<bool>) -> Copying {
+    match copy {
+        None => Copying::Allowed,
+        Some(false) => Copying::Never,
+        Some(true) => Copying::Always,
+    }
+}
+
+/// The keyword arguments of `connect`, `listen` and `from_socket`.
+pub(super) fn options(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
+    let mut options = Options::default();
+    for (name, value) in kwargs.iter().flat_map(|kwargs| kwargs.iter()) {
+        let name: String = name.extract()?;
+        match name.as_str() {
+            "nodelay" => options.nodelay = value.is_truthy()?,
+            "send_buffer_size" => options.send_buffer_size = buffer_size(&name, &value)?,
+            "recv_buffer_size" => options.recv_buffer_size = buffer_size(&name, &value)?,
+            "keepalive" => options.keepalive = keepalive(&value)?,
+            "busy_poll" => {
+                options.busy_poll = timeout(Some(value.extract()?))?.unwrap_or(Duration::MAX / 4);
+            }
+            "backlog" => options.backlog = value.extract::<u16>()?.into(),
+            "reuse_port" => options.reuse_port = value.is_truthy()?,
+            _ => return Err(PyTypeError::new_err(format!("unknown option {name:?}"))),
+        }
+    }
+    Ok(options)
+}
+
+fn buffer_size(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+    let size: Option<i64> = value.extract()?;
+    match size {
+        // The kernel takes an int.
+        Some(size) if size <= 0 || size > i32::MAX.into() => Err(PyValueError::new_err(format!(
+            "{name} must be a positive number of bytes, or None to let the kernel tune it"
+        ))),
+        size => Ok(size.map(|size| size as usize)),
+    }
+}
+
+fn keepalive(value: &Bound<'_, PyAny>) -> PyResult<Keepalive> {
+    if let Ok(on) = value.cast::<PyBool>() {
+        return Ok(if on.is_true() {
+            Keepalive::On
+        } else {
+            Keepalive::Off
+        });
+    }
+    let seconds: f64 = value.extract()?;
+    if seconds > 0.0 {
+        return Ok(Keepalive::After(seconds.ceil() as u32));
+    }
+    Err(PyValueError::new_err(
+        "keepalive must be a bool or a positive number of seconds",
+    ))
+}
+
+/// The URL of an address, as Python decodes file names.
+pub(super) fn url<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyString>> {
+    static DECODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let url = PyBytes::new(py, &address.url());
+    Ok(DECODE
+        .import(py, "os", "fsdecode")?
+        .call1((url,))?
+        .cast_into()?)
+}
+
+/// The named tuple `Credentials`.
+pub(super) fn credentials_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static TYPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    named_tuple(py, &TYPE, "Credentials", &["pid", "uid", "gid"])
+}
+
+/// The value of `peer_credentials`.
+pub(super) fn credentials<'py>(
+    py: Python<'py>,
+    credentials: Credentials,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Credentials { pid, uid, gid } = credentials;
+    credentials_type(py)?.call1((pid, uid, gid))
+}
+
+/// The named tuple `StreamStats`.
+pub(super) fn stats_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static TYPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let fields = [
+        "bytes_sent",
+        "bytes_received",
+        "system_calls",
+        "inline_completions",
+        "waits",
+        "packed_bytes",
+    ];
+    named_tuple(py, &TYPE, "StreamStats", &fields)
+}
+
+/// The value of `stats()`.
+pub(super) fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyAny>> {
+    use std::sync::atomic::Ordering::Relaxed;
+    stats_type(py)?.call1((
+        stats.bytes_sent.load(Relaxed),
+        stats.bytes_received.load(Relaxed),
+        stats.system_calls.load(Relaxed),
+        stats.inline_completions.load(Relaxed),
+        stats.waits.load(Relaxed),
+        stats.packed_bytes.load(Relaxed),
+    ))
+}
+
+fn named_tuple<'py>(
+    py: Python<'py>,
+    cell: &'static PyOnceLock<Py<PyAny>>,
+    name: &str,
+    fields: &[&str],
+) -> PyResult<&'py Bound<'py, PyAny>> {
+    let class = cell.get_or_try_init(py, || {
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("module", "pinwire")?;
+        let make = py.import("collections")?.getattr("namedtuple")?;
+        make.call((name, fields.to_vec()), Some(&kwargs))
+            .map(Bound::unbind)
+    })?;
+    Ok(class.bind(py))
+}
+
+/// Whether `class` is exactly `T`.
+pub(super) fn is_class<T: pyo3::PyTypeInfo>(class: &Bound<'_, PyType>) -> bool {
+    class.is(&class.py().get_type::<T>())
+}

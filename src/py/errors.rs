@@ -1,0 +1,120 @@
+use std::ffi::CString;
+use std::io;
+
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+use crate::net::{ConnectError, Error, Progress};
+
+/// An error of the core, or one that Python raised meanwhile (a signal handler's).
+pub(super) enum Failure {
+    Core(Error),
+    Connect(ConnectError),
+    Python(PyErr),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Core(error)
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Failure {
+        Failure::Connect(error)
+    }
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Failure {
+        Failure::Python(error)
+    }
+}
+
+impl Failure {
+    /// The exception. `subject` is what the text speaks of ("the stream").
+    pub(super) fn into_exception(self, py: Python<'_>, subject: &str) -> PyErr {
+        match self {
+            Failure::Core(error) => exception(py, error, subject),
+            Failure::Connect(error) => PyOSError::new_err((error.errno(), error.to_string())),
+            Failure::Python(error) => error,
+        }
+    }
+}
+
+/// The Python exception for an error of the core.
+pub(super) fn exception(py: Python<'_>, error: Error, subject: &str) -> PyErr {
+    let text = match &error {
+        Error::Io(error) => return os_error(error),
+        Error::Closed => format!("{subject} is closed"),
+        Error::Incomplete => format!("{subject} ended before all was received"),
+        other => other.to_string(),
+    };
+    match error {
+        Error::Closed => ours(py, "ClosedError", text),
+        Error::Busy(_) => ours(py, "BusyError", text),
+        Error::Incomplete => ours(py, "IncompleteTransferError", text),
+        Error::TimedOut => ours(py, "TransferTimeoutError", (libc::ETIMEDOUT, text)),
+        Error::Torn(torn) => {
+            let error = ours(py, "TornStreamError", (libc::EPIPE, text));
+            attach(py, error, torn.transferred, torn.nbytes)
+        }
+        Error::Io(_) => unreachable!("returned above"),
+    }
+}
+
+/// Tell the exception that ended a transfer how far it had come.
+pub(super) fn with_progress(py: Python<'_>, error: PyErr, progress: &Progress) -> PyErr {
+    attach(py, error, progress.transferred(), progress.nbytes())
+}
+
+/// PyO3's own conversion loses errno, and with it the subclass's meaning.
+pub(super) fn os_error(error: &io::Error) -> PyErr {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(errno) => {
+            let suffix = format!(" (os error {errno})");
+            let text = text.strip_suffix(&suffix).unwrap_or(&text).to_owned();
+            PyOSError::new_err((errno, text))
+        }
+        None => PyOSError::new_err((libc::EINVAL, text)),
+    }
+}
+
+/// Warn from a destructor, which can neither raise nor lose the exception that is under way.
+pub(super) fn warn<W: pyo3::PyTypeInfo>(py: Python<'_>, text: &str) {
+    let under_way = PyErr::take(py);
+    let text = CString::new(text).unwrap_or_default();
+    if let Err(error) = PyErr::warn(py, &py.get_type::<W>(), &text, 1) {
+        error.write_unraisable(py, None);
+    }
+    if let Some(error) = under_way {
+        error.restore(py);
+    }
+}
+
+fn attach(py: Python<'_>, error: PyErr, transferred: u64, nbytes: u64) -> PyErr {
+    let value = error.value(py);
+    // An exception class of somebody else's may refuse attributes; then it just has none.
+    let _ = value.setattr("transferred", transferred);
+    let _ = value.setattr("nbytes", nbytes);
+    error
+}
+
+/// An exception of `pinwire.errors`.
+fn ours<A>(py: Python<'_>, name: &'static str, args: A) -> PyErr
+where
+    A: pyo3::PyErrArguments + Send + Sync + 'static,
+{
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let class = MODULE
+        .get_or_try_init(py, || py.import("pinwire.errors").map(Bound::unbind))
+        .and_then(|module| module.bind(py).getattr(name))
+        .and_then(|class| Ok(class.cast_into::<PyType>()?));
+    match class {
+        Ok(class) => PyErr::from_type(class, args),
+        Err(error) => error,
+    }
+}

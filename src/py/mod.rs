@@ -1,0 +1,56 @@
+//! The only place that knows Python.
+//!
+//! `buffer` and `dlpack` pin memory, `payload` makes transfers of it; `operation` is what can be
+//! awaited, `waiter` what it waits on; the rest are the classes.
+
+mod adopt;
+mod base;
+mod blocking;
+mod budget;
+mod buffer;
+mod connector;
+mod convert;
+mod dlpack;
+mod errors;
+mod file;
+mod listener;
+mod operation;
+mod payload;
+mod refusal;
+mod stream;
+mod transfer;
+mod wait;
+mod waiter;
+
+use pyo3::prelude::*;
+
+/// The compiled core of pinwire.
+#[pymodule]
+mod _core {
+    use super::{Bound, PyModule, PyResult};
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::base::BaseStream;
+    use super::blocking::{BlockingListener, BlockingStream};
+    #[pymodule_export]
+    use super::connector::{Connector, listen, parse_address, socketpair};
+    #[pymodule_export]
+    use super::listener::{BaseListener, Listener};
+    #[pymodule_export]
+    use super::operation::Operation;
+    #[pymodule_export]
+    use super::stream::Stream;
+    #[pymodule_export]
+    use super::transfer::Transfer;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        // Their own names are those of `pinwire.blocking`.
+        module.add("BlockingStream", py.get_type::<BlockingStream>())?;
+        module.add("BlockingListener", py.get_type::<BlockingListener>())?;
+        module.add("Credentials", super::convert::credentials_type(py)?)?;
+        module.add("StreamStats", super::convert::stats_type(py)?)
+    }
+}

@@ -1,0 +1,96 @@
+//! From the objects a user passes to memory that is pinned and a cursor over it.
+
+use pyo3::exceptions::{PyBufferError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use smallvec::SmallVec;
+
+use super::buffer::{BufferPin, exports_buffer};
+use super::dlpack::TensorPin;
+use super::refusal;
+use crate::mem::{Access, Copying, Cursor, Runs};
+
+/// The memory of one transfer, pinned until this is dropped: after the transfer's end, whatever
+/// that was, because whoever runs the transfer holds both.
+#[derive(Default)]
+pub(super) struct Pins(SmallVec<[Pin; 1]>);
+
+enum Pin {
+    Buffer(BufferPin),
+    Tensor(#[expect(dead_code, reason = "held for its Drop")] TensorPin),
+}
+
+impl Pins {
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.iter().try_for_each(|pin| match pin {
+            Pin::Buffer(pin) => pin.traverse(visit),
+            // DLPack does not say which Python objects it holds.
+            Pin::Tensor(_) => Ok(()),
+        })
+    }
+}
+
+/// One object, at most `limit` bytes of it (None: all).
+pub(super) fn one(
+    object: &Bound<'_, PyAny>,
+    access: Access,
+    copying: Copying,
+    limit: impl FnOnce(usize) -> PyResult<usize>,
+) -> PyResult<(Cursor, Pins)> {
+    let mut cursor = Cursor::new(access);
+    let (pin, mut runs) = pin(object, access)?;
+    runs.truncate(limit(runs.left())?);
+    push(&mut cursor, runs, copying)?;
+    Ok((cursor, Pins(SmallVec::from_buf([pin]))))
+}
+
+/// Several objects, one after the other.
+pub(super) fn many(
+    objects: &Bound<'_, PyAny>,
+    access: Access,
+    copying: Copying,
+) -> PyResult<(Cursor, Pins)> {
+    if objects.is_instance_of::<PyString>() || exports_buffer(objects) {
+        let (single, several) = match access {
+            Access::Read => ("send_buffer", "send_buffers"),
+            Access::Write => ("recv_exactly_into", "recv_buffers_into"),
+        };
+        return Err(PyTypeError::new_err(format!(
+            "{several} takes a list of buffers; for a single one use {single}"
+        )));
+    }
+    let mut cursor = Cursor::new(access);
+    let mut pins = Pins::default();
+    for object in objects.try_iter()? {
+        let (pin, runs) = pin(&object?, access)?;
+        pins.0.push(pin);
+        push(&mut cursor, runs, copying)?;
+    }
+    Ok((cursor, pins))
+}
+
+fn pin(object: &Bound<'_, PyAny>, access: Access) -> PyResult<(Pin, Runs)> {
+    if object.is_instance_of::<PyString>() {
+        return Err(refusal::of(object));
+    }
+    if exports_buffer(object) {
+        let pin = BufferPin::new(object, access)?;
+        let runs = pin.runs()?;
+        return Ok((Pin::Buffer(pin), runs));
+    }
+    if let Some(pin) = TensorPin::new(object, access)? {
+        let runs = pin.runs()?;
+        return Ok((Pin::Tensor(pin), runs));
+    }
+    Err(refusal::of(object))
+}
+
+fn push(cursor: &mut Cursor, runs: Runs, copying: Copying) -> PyResult<()> {
+    cursor.push(runs, copying).map_err(|error| {
+        PyBufferError::new_err(format!(
+            "copy=False, but this memory is not contiguous: {error}; pass a contiguous array, or \
+             copy=None to let them be packed through a staging block"
+        ))
+    })
+}

@@ -1,0 +1,309 @@
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use super::base::BaseStream;
+use super::budget;
+use super::errors;
+use super::file::Position;
+use super::operation::{Flow, Operation, Steps};
+use super::payload::Pins;
+use super::wait::Wait;
+use crate::engine;
+use crate::net::{self, Direction, Error, Goal, Payload, Progress, Socket, State, Torn, Turn};
+
+/// From this many bytes on a system call gives the GIL away: below, getting it back beside busy
+/// threads costs more than the call (DESIGN, section 3).
+const RELEASE_GIL: u64 = 64 * 1024;
+
+/// Bytes one system call may move on a loop's thread: some 100 microseconds' worth.
+const CALL_ON_LOOP: usize = 1024 * 1024;
+
+/// What is to be moved, and what has to outlive it.
+pub(super) struct Job {
+    pub(super) transfer: net::Transfer,
+    pins: Pins,
+    position: Option<Position>,
+}
+
+/// Bytes under way.
+#[pyclass(frozen, extends = Operation, module = "pinwire")]
+pub(super) struct Transfer {
+    progress: Arc<Progress>,
+}
+
+#[pymethods]
+impl Transfer {
+    #[getter]
+    fn transferred(&self) -> u64 {
+        self.progress.transferred()
+    }
+
+    #[getter]
+    fn nbytes(&self) -> u64 {
+        self.progress.nbytes()
+    }
+
+    fn done(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().has_ended()
+    }
+}
+
+impl Job {
+    /// A transfer of memory.
+    pub(super) fn memory((cursor, pins): (crate::mem::Cursor, Pins), goal: Goal) -> Job {
+        let transfer = net::Transfer::new(Payload::Memory(cursor), goal);
+        Job {
+            transfer,
+            pins,
+            position: None,
+        }
+    }
+
+    /// A transfer of a file's bytes.
+    pub(super) fn file((range, position): (net::FileRange, Position)) -> Job {
+        let transfer = net::Transfer::new(Payload::File(range), Goal::All);
+        Job {
+            transfer,
+            pins: Pins::default(),
+            position: Some(position),
+        }
+    }
+
+    /// Whether to give the GIL away for the next system call.
+    fn is_large(&self) -> bool {
+        let progress = self.transfer.progress();
+        progress.nbytes() - progress.transferred() >= RELEASE_GIL
+    }
+
+    /// One attempt, without the GIL if it is worth it.
+    pub(super) fn attempt(
+        &mut self,
+        py: Python<'_>,
+        socket: &Socket,
+        limit: usize,
+    ) -> Result<State, Error> {
+        let large = self.is_large();
+        let transfer = &mut self.transfer;
+        if large {
+            py.detach(|| engine::attempt(socket, transfer, limit))
+        } else {
+            engine::attempt(socket, transfer, limit)
+        }
+    }
+
+    /// It is over. A send that was interrupted in the middle tears its stream.
+    pub(super) fn settle(&self, py: Python<'_>, socket: &Socket, end: End) {
+        let progress = self.transfer.progress();
+        let (transferred, nbytes) = (progress.transferred(), progress.nbytes());
+        if let Some(position) = &self.position {
+            position.settle(py, transferred);
+        }
+        if end == End::Interrupted
+            && self.transfer.direction() == Direction::Send
+            && (1..nbytes).contains(&transferred)
+        {
+            socket.tear(Torn {
+                transferred,
+                nbytes,
+            });
+        }
+    }
+}
+
+/// How a transfer ended, as far as its stream is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// All was moved, or the connection is gone.
+    Final,
+    /// More could have followed.
+    Interrupted,
+}
+
+impl From<&Error> for End {
+    fn from(error: &Error) -> End {
+        if error.ends_the_connection() {
+            End::Final
+        } else {
+            End::Interrupted
+        }
+    }
+}
+
+/// A transfer on an asyncio loop.
+struct Moving {
+    stream: Py<BaseStream>,
+    job: Job,
+    turn: Option<Turn>,
+    wait: Wait,
+    /// It has slept, and so did not complete inline.
+    slept: bool,
+}
+
+/// A transfer to be awaited.
+pub(super) fn awaitable<'py>(
+    stream: &Bound<'py, BaseStream>,
+    name: &'static str,
+    job: Job,
+    timeout: Option<Duration>,
+) -> PyResult<Bound<'py, Transfer>> {
+    let progress = Arc::clone(job.transfer.progress());
+    let stream = stream.clone();
+    let py = stream.py();
+    let moving = Moving {
+        stream: stream.unbind(),
+        job,
+        turn: None,
+        wait: Wait::new(timeout),
+        slept: false,
+    };
+    let operation = PyClassInitializer::from(Operation::new(name, moving));
+    Bound::new(py, operation.add_subclass(Transfer { progress }))
+}
+
+impl Moving {
+    fn socket(&self) -> &Arc<Socket> {
+        self.stream.get().socket()
+    }
+
+    /// Until done, or what to yield.
+    fn advance(&mut self, py: Python<'_>) -> Result<Flow, Stop> {
+        let socket = Arc::clone(self.socket());
+        let mut expired = if self.turn.is_none() {
+            self.turn = Some(socket.begin(self.job.transfer.direction())?);
+            self.wait.begin();
+            if budget::spend() {
+                return Ok(turn_of_the_loop(py));
+            }
+            false
+        } else {
+            self.wait.wake(py)?
+        };
+        loop {
+            let mut state = self.job.attempt(py, &socket, CALL_ON_LOOP)?;
+            if state == State::Starved && !socket.busy_poll().is_zero() {
+                state = self.spin(py, &socket)?;
+            }
+            match state {
+                State::Done => return Ok(Flow::Complete(self.complete(py, &socket)?)),
+                _ if expired => return Err(Error::TimedOut.into()),
+                State::Moving if budget::spend() => return Ok(turn_of_the_loop(py)),
+                State::Moving => expired = self.wait.wake(py)?,
+                State::Starved => {
+                    // The seam for bulk: what is large from here on need not stay on this thread.
+                    return self.sleep(py, &socket, socket.fd()?);
+                }
+            }
+        }
+    }
+
+    fn sleep(&mut self, py: Python<'_>, socket: &Socket, fd: Arc<OwnedFd>) -> Result<Flow, Stop> {
+        self.slept = true;
+        socket.stats().waits.fetch_add(1, Ordering::Relaxed);
+        let waiter = self
+            .stream
+            .get()
+            .waiter(py, self.job.transfer.direction())?;
+        Ok(Flow::Suspend(self.wait.sleep(py, waiter, fd)?))
+    }
+
+    fn spin(&mut self, py: Python<'_>, socket: &Socket) -> Result<State, Error> {
+        let until = Instant::now() + socket.busy_poll();
+        let transfer = &mut self.job.transfer;
+        py.detach(|| engine::spin(socket, transfer, CALL_ON_LOOP, until))
+    }
+
+    fn complete(&mut self, py: Python<'_>, socket: &Socket) -> PyResult<Py<PyAny>> {
+        if !self.slept {
+            engine::count_inline(socket);
+        }
+        self.end(py, End::Final);
+        let transferred = self.job.transfer.progress().transferred();
+        Ok(transferred.into_pyobject(py)?.into_any().unbind())
+    }
+
+    /// Give back the turn; what is pinned goes with `self`.
+    fn end(&mut self, py: Python<'_>, end: End) {
+        let Some(turn) = self.turn.take() else { return };
+        let socket = Arc::clone(self.socket());
+        self.job.settle(py, &socket, end);
+        if self.slept && self.job.transfer.direction() == Direction::Send {
+            // A socket is nearly always writable: a writer left registered would fire at once.
+            self.stream.get().unregister(py, Direction::Send);
+        }
+        drop(turn);
+    }
+}
+
+impl Steps for Moving {
+    fn step(&mut self, py: Python<'_>) -> PyResult<Flow> {
+        self.advance(py).map_err(|stop| {
+            let begun = self.turn.is_some();
+            let error = match stop {
+                Stop::Core(error) => {
+                    self.end(py, End::from(&error));
+                    errors::exception(py, error, "the stream")
+                }
+                Stop::Python(error) => {
+                    self.end(py, End::Interrupted);
+                    error
+                }
+            };
+            if begun {
+                errors::with_progress(py, error, self.job.transfer.progress())
+            } else {
+                error
+            }
+        })
+    }
+
+    fn interrupt(&mut self, py: Python<'_>, reason: PyErr) -> PyErr {
+        // A timer that is left would only find nobody to wake.
+        let _ = self.wait.wake(py);
+        self.end(py, End::Interrupted);
+        errors::with_progress(py, reason, self.job.transfer.progress())
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.stream)?;
+        self.wait.traverse(visit)?;
+        self.job.pins.traverse(visit)?;
+        visit.call(self.job.position.as_ref().map(Position::file))
+    }
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        if self.turn.is_some() {
+            // Abandoned half-way: its task was destroyed, or its loop was.
+            Python::attach(|py| self.end(py, End::Interrupted));
+        }
+    }
+}
+
+/// Why a transfer cannot go on.
+enum Stop {
+    Core(Error),
+    Python(PyErr),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Core(error)
+    }
+}
+
+impl From<PyErr> for Stop {
+    fn from(error: PyErr) -> Stop {
+        Stop::Python(error)
+    }
+}
+
+fn turn_of_the_loop(py: Python<'_>) -> Flow {
+    budget::renew();
+    Flow::Suspend(py.None())
+}

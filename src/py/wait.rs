@@ -1,0 +1,76 @@
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::convert;
+use super::waiter::{Waiter, running_loop};
+
+/// The sleeps of one operation on a loop, and their deadline.
+pub(super) struct Wait {
+    timeout: Option<Duration>,
+    deadline: Option<Instant>,
+    timer: Option<Py<PyAny>>,
+    waiter: Option<Py<Waiter>>,
+}
+
+impl Wait {
+    pub(super) fn new(timeout: Option<Duration>) -> Wait {
+        Wait {
+            timeout,
+            deadline: None,
+            timer: None,
+            waiter: None,
+        }
+    }
+
+    /// The operation is awaited: its time runs.
+    pub(super) fn begin(&mut self) {
+        self.deadline = convert::deadline(self.timeout);
+    }
+
+    /// What to yield to sleep until `fd` is ready or the time is over.
+    pub(super) fn sleep(
+        &mut self,
+        py: Python<'_>,
+        waiter: &Py<Waiter>,
+        fd: Arc<OwnedFd>,
+    ) -> PyResult<Py<PyAny>> {
+        let event_loop = running_loop(py)?;
+        let waiter = waiter.bind(py);
+        Waiter::arm(waiter, &event_loop, fd)?;
+        if let Some(deadline) = self.deadline {
+            let left = deadline
+                .saturating_duration_since(Instant::now())
+                .as_secs_f64();
+            let expire = waiter.getattr(intern!(py, "_expire"))?;
+            let timer = event_loop.call_method1(intern!(py, "call_later"), (left, expire))?;
+            self.timer = Some(timer.unbind());
+        }
+        self.waiter = Some(waiter.clone().unbind());
+        Ok(waiter.clone().into_any().unbind())
+    }
+
+    /// The operation goes on. Whether its time is over.
+    pub(super) fn wake(&mut self, py: Python<'_>) -> PyResult<bool> {
+        if let Some(timer) = self.timer.take() {
+            timer.call_method0(py, intern!(py, "cancel"))?;
+        }
+        let expired = self
+            .waiter
+            .take()
+            .is_some_and(|waiter| waiter.get().has_expired());
+        Ok(expired
+            || self
+                .deadline
+                .is_some_and(|deadline| deadline <= Instant::now()))
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.timer)?;
+        visit.call(&self.waiter)
+    }
+}

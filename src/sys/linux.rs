@@ -1,0 +1,70 @@
+#![allow(unsafe_code)] // Calls into libc.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use libc::c_int;
+use socket2::{SockAddr, SockAddrStorage};
+
+use super::Credentials;
+use super::unix::{check, getsockopt, retry, setsockopt};
+
+/// Send up to `count` bytes of `file` from `offset` (sendfile(2)); 0 at the end of the file.
+///
+/// Blocks unless the socket is in non-blocking mode: sendfile knows no MSG_DONTWAIT.
+pub fn send_file(
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    count: u64,
+) -> io::Result<usize> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    retry(|| {
+        let mut offset = offset as libc::off_t;
+        // SAFETY: `offset` outlives the call.
+        unsafe { libc::sendfile(socket.as_raw_fd(), file.as_raw_fd(), &raw mut offset, count) }
+    })
+}
+
+/// The next connection and who it is from, in non-blocking mode and closed on exec (accept4(2)).
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let accept4 = |storage: *mut SockAddrStorage, len| {
+        let address = storage.cast::<libc::sockaddr>();
+        // SAFETY: `storage` has room for `*len` bytes of any address.
+        retry(|| unsafe { libc::accept4(listener.as_raw_fd(), address, len, flags) } as isize)
+    };
+    // SAFETY: the kernel fills in the address and its length when it succeeds.
+    let (new, peer) = unsafe { SockAddr::try_init(accept4) }?;
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    Ok((unsafe { OwnedFd::from_raw_fd(new as c_int) }, peer))
+}
+
+/// Who connected the other end of a unix socket (SO_PEERCRED, unix(7)).
+pub fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<Credentials> {
+    let mut raw = [0; 12];
+    getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, &mut raw)?;
+    let word = |i: usize| [raw[i], raw[i + 1], raw[i + 2], raw[i + 3]];
+    Ok(Credentials {
+        pid: i32::from_ne_bytes(word(0)),
+        uid: u32::from_ne_bytes(word(4)),
+        gid: u32::from_ne_bytes(word(8)),
+    })
+}
+
+/// Seconds of silence before the first keepalive probe (TCP_KEEPIDLE, tcp(7)).
+pub fn set_keepalive_idle(fd: BorrowedFd<'_>, seconds: u32) -> io::Result<()> {
+    let seconds = c_int::try_from(seconds).unwrap_or(c_int::MAX);
+    setsockopt(
+        fd,
+        libc::IPPROTO_TCP,
+        libc::TCP_KEEPIDLE,
+        Ok(&seconds.to_ne_bytes()),
+    )
+}
+
+/// Whether this is the thread the process started with, to which the kernel hands signals first.
+pub fn in_main_thread() -> bool {
+    // SAFETY: neither call takes arguments or can fail.
+    check(unsafe { libc::gettid() } as isize).ok() == check(unsafe { libc::getpid() } as isize).ok()
+}

@@ -1,0 +1,12 @@
+//! One function per system call: EINTR retried, errors as `io::Result`, nothing decided here.
+
+mod event;
+mod linux;
+mod unix;
+
+pub use event::Event;
+pub use linux::{accept, in_main_thread, peer_credentials, send_file, set_keepalive_idle};
+pub use unix::{
+    Credentials, Interest, duplicate, file_size, getsockopt, is_nonblocking, poll, read_at,
+    receive, send, set_nonblocking, setsockopt, shutdown_send, take_error,
+};

@@ -1,0 +1,227 @@
+#![allow(unsafe_code)] // Calls into libc.
+
+use std::io;
+use std::mem::{offset_of, size_of};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::time::Duration;
+
+use libc::{c_int, c_void};
+
+use crate::mem::Region;
+
+// A window of regions is handed to the kernel as it is.
+const _: () = assert!(
+    size_of::<Region>() == size_of::<libc::iovec>()
+        && offset_of!(Region, base) == offset_of!(libc::iovec, iov_base)
+        && offset_of!(Region, len) == offset_of!(libc::iovec, iov_len)
+);
+
+/// Who is at the other end of a unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// Process.
+    pub pid: i32,
+    /// Effective user when it connected.
+    pub uid: u32,
+    /// Effective group when it connected.
+    pub gid: u32,
+}
+
+/// What to wait for on a file descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Bytes or a connection to take, or the end of the stream.
+    Read,
+    /// Room for bytes.
+    Write,
+    /// Only that the peer is gone or has closed its sending side.
+    Hangup,
+}
+
+impl Interest {
+    fn events(self) -> libc::c_short {
+        match self {
+            Interest::Read => libc::POLLIN,
+            Interest::Write => libc::POLLOUT,
+            Interest::Hangup => libc::POLLRDHUP,
+        }
+    }
+}
+
+/// The result of a call that says -1 and sets errno.
+pub(super) fn check(result: isize) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// Call again for as long as a signal interrupts.
+pub(super) fn retry(mut call: impl FnMut() -> isize) -> io::Result<usize> {
+    loop {
+        match check(call()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+fn message(window: &[Region]) -> libc::msghdr {
+    // SAFETY: all zeroes is a msghdr without name, control data and flags.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = window.as_ptr().cast::<libc::iovec>().cast_mut();
+    message.msg_iovlen = window.len();
+    message
+}
+
+/// Send from the window without blocking: sendmsg(2), or send(2) for a single region.
+///
+/// Memory that cannot be read is EFAULT, not undefined: only the kernel touches it.
+pub fn send(fd: BorrowedFd<'_>, window: &[Region]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let fd = fd.as_raw_fd();
+    if let [one] = window {
+        // SAFETY: the kernel checks the range itself; what it may hold is `mem`'s business.
+        retry(|| unsafe { libc::send(fd, one.base.cast::<c_void>(), one.len, flags) })
+    } else {
+        let message = message(window);
+        // SAFETY: as above; `message` points at `window`, which outlives the call.
+        retry(|| unsafe { libc::sendmsg(fd, &raw const message, flags) })
+    }
+}
+
+/// Receive into the window without blocking: recvmsg(2), or recv(2) for a single region.
+///
+/// # Safety
+/// The regions must be memory that may be written: the kernel writes wherever they point. Others
+/// may read or write them at the same time. A region of length 0 is not touched.
+pub unsafe fn receive(fd: BorrowedFd<'_>, window: &[Region]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    let fd = fd.as_raw_fd();
+    if let [one] = window {
+        // SAFETY: the caller's promise.
+        retry(|| unsafe { libc::recv(fd, one.base.cast::<c_void>(), one.len, flags) })
+    } else {
+        let mut message = message(window);
+        // SAFETY: the caller's promise; `message` points at `window`, which outlives the call.
+        retry(|| unsafe { libc::recvmsg(fd, &raw mut message, flags) })
+    }
+}
+
+/// Read a file from `offset` into `into` (pread(2)).
+///
+/// # Safety
+/// `into` must be memory that may be written and that nobody else uses meanwhile.
+pub unsafe fn read_at(fd: BorrowedFd<'_>, into: Region, offset: u64) -> io::Result<usize> {
+    let offset = offset as libc::off_t;
+    // SAFETY: the caller's promise.
+    retry(|| unsafe { libc::pread(fd.as_raw_fd(), into.base.cast::<c_void>(), into.len, offset) })
+}
+
+/// Wait until `fd` is ready, another of `fds` is, or the time is over (poll(2)).
+///
+/// Gives which of them are ready (or in error). A signal is `ErrorKind::Interrupted`: the caller
+/// has to see to it. No timeout waits for ever.
+pub fn poll<const N: usize>(
+    fds: [(BorrowedFd<'_>, Interest); N],
+    timeout: Option<Duration>,
+) -> io::Result<[bool; N]> {
+    let mut polled = fds.map(|(fd, interest)| libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: interest.events(),
+        revents: 0,
+    });
+    let timeout = timeout.map(|limit| libc::timespec {
+        tv_sec: limit.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    });
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: `polled` holds N entries; `timeout` is null or outlives the call; no signal mask.
+    let result =
+        unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, timeout, ptr::null()) };
+    check(result as isize)?;
+    Ok(polled.map(|entry| entry.revents != 0))
+}
+
+/// End the sending direction (shutdown(2)).
+pub fn shutdown_send(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_WR) } as isize).map(drop)
+}
+
+/// Read an option into `into`; gives its length.
+pub fn getsockopt(
+    fd: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    into: &mut [u8],
+) -> io::Result<usize> {
+    let mut len = into.len() as libc::socklen_t;
+    let value = into.as_mut_ptr().cast::<c_void>();
+    // SAFETY: `value` has room for `len` bytes; both outlive the call.
+    check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value, &raw mut len) } as isize)?;
+    Ok(len as usize)
+}
+
+/// Set an option. A `value` of None passes a null pointer with `len`.
+pub fn setsockopt(
+    fd: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    value: Result<&[u8], u32>,
+) -> io::Result<()> {
+    let (value, len) = match value {
+        Ok(bytes) => (
+            bytes.as_ptr().cast::<c_void>(),
+            bytes.len() as libc::socklen_t,
+        ),
+        Err(len) => (ptr::null(), len),
+    };
+    // SAFETY: `value` is null or readable for `len` bytes.
+    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, len) } as isize).map(drop)
+}
+
+/// The error a socket keeps for us, which this clears (SO_ERROR, socket(7)).
+pub fn take_error(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut errno = [0; size_of::<c_int>()];
+    getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, &mut errno)?;
+    match c_int::from_ne_bytes(errno) {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+/// Whether O_NONBLOCK is set.
+pub fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: no memory is involved.
+    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) } as isize)?;
+    Ok(flags as c_int & libc::O_NONBLOCK != 0)
+}
+
+/// Set or clear O_NONBLOCK.
+pub fn set_nonblocking(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) } as isize)? as c_int;
+    let flags = if on {
+        flags | libc::O_NONBLOCK
+    } else {
+        flags & !libc::O_NONBLOCK
+    };
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags) } as isize).map(drop)
+}
+
+/// A new descriptor for the same open file, closed on exec.
+pub fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is involved.
+    let new = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0) } as isize)?;
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(new as c_int) })
+}
+
+/// The size of a regular file in bytes; None for anything else (fstat(2)).
+pub fn file_size(fd: BorrowedFd<'_>) -> io::Result<Option<u64>> {
+    // SAFETY: all zeroes is a stat buffer to be filled.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: `stat` outlives the call.
+    check(unsafe { libc::fstat(fd.as_raw_fd(), &raw mut stat) } as isize)?;
+    Ok((stat.st_mode & libc::S_IFMT == libc::S_IFREG).then_some(stat.st_size as u64))
+}
