@@ -1,0 +1,75 @@
+"""Fixtures: event loops, and pairs of connected streams with small buffers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, TypeAlias
+
+import pytest
+import uvloop
+
+import pinwire
+import pinwire.blocking
+
+Run: TypeAlias = Callable[[Awaitable[Any]], Any]
+AsyncPair: TypeAlias = Callable[[], contextlib.AbstractAsyncContextManager[tuple[Any, Any]]]
+
+# Small enough that every payload worth testing is written and read in pieces.
+SMALL = {"send_buffer_size": 4096, "recv_buffer_size": 4096}
+LISTEN_ON = {"tcp": "tcp://127.0.0.1:0", "tcp6": "tcp://[::1]:0", "unix": "unix:@pinwire-{name}"}
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a coroutine on a fresh loop, in debug mode on asyncio, and close the loop."""
+    factory = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}[request.param]
+
+    def run_coroutine(main: Awaitable[Any]) -> Any:
+        async def bounded() -> Any:
+            async with asyncio.timeout(30):
+                return await main
+
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(bounded())
+
+    return run_coroutine
+
+
+@pytest.fixture(params=["tcp", "unix", "socketpair"])
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def pair(transport: str, request: pytest.FixtureRequest) -> AsyncPair:
+    """`async with pair() as (client, server)`: two connected asyncio streams, small buffers."""
+
+    @contextlib.asynccontextmanager
+    async def make() -> AsyncIterator[tuple[Any, Any]]:
+        if transport == "socketpair":
+            client, server = pinwire.socketpair(**SMALL)
+        else:
+            address = LISTEN_ON[transport].format(name=abs(hash(request.node.nodeid)))
+            async with pinwire.listen(address, **SMALL) as listener:
+                client = await pinwire.connect(listener.address, **SMALL)
+                server = await listener.accept()
+        async with client, server:
+            yield client, server
+
+    return make
+
+
+@pytest.fixture
+def blocking_pair(transport: str, request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any]]:
+    """Two connected blocking streams with small buffers."""
+    if transport == "socketpair":
+        client, server = pinwire.blocking.socketpair(**SMALL)
+    else:
+        address = LISTEN_ON[transport].format(name=abs(hash(request.node.nodeid)))
+        with pinwire.blocking.listen(address, **SMALL) as listener:
+            client = pinwire.blocking.connect(listener.address, **SMALL)
+            server = listener.accept()
+    with client, server:
+        yield client, server
