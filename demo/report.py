@@ -47,11 +47,13 @@ def show(rows: Sequence[Row], congestion: bytes) -> None:
     console.print(table)
     libraries = ["numpy", *(row.library for row in rows if row.library != "asyncio")]
     console.print(
-        "Copies: pinwire by its count of packed bytes, the others by growth of peak resident memory"
-        f" over the object's size. All sockets: {congestion.decode()}.",
-        describe(dict.fromkeys(libraries)),
+        "GB/s: pinwire receives with recv_exactly_into, the others are read by a blocking"
+        " recv_into. Copies: pinwire by its count of packed bytes, the others by growth of peak"
+        " resident memory over the object's size."
+        f" TCP congestion control of every sender: {congestion.decode()}.",
         style="dim",
     )
+    console.print(describe(dict.fromkeys(libraries)), style="dim")
 
 
 def verdict(ours: Sequence[Row], theirs: Sequence[Row], problem: str | None) -> str:

@@ -11,7 +11,7 @@ pub const IOV_MAX: usize = 1024;
 /// Runs of at least this many bytes travel where they lie, shorter ones through staging.
 ///
 /// Measured in docs/decisions/2026-11-21-direct-runs.md.
-pub const DIRECT_RUN: usize = 512;
+pub const DIRECT_RUN: usize = 1024;
 
 /// Bytes staged at a time. Large enough that a system call costs little beside the copy, small
 /// enough to stay in the second-level cache.

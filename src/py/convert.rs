@@ -168,5 +168,5 @@ fn named_tuple<'py>(
 
 /// Whether `class` is exactly `T`.
 pub(super) fn is_class<T: pyo3::PyTypeInfo>(class: &Bound<'_, PyType>) -> bool {
-    class.is(&class.py().get_type::<T>())
+    class.is(class.py().get_type::<T>())
 }

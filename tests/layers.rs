@@ -1,0 +1,79 @@
+//! Imports run downwards only: each layer may use the ones below it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lowest first.
+const LAYERS: [&str; 5] = ["mem", "sys", "net", "engine", "py"];
+
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| {
+            if path.is_dir() {
+                sources(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
+
+/// The layers that a source names by a path from the crate's root.
+fn uses(source: &str) -> Vec<&str> {
+    let code = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(|line| line.split("crate::").skip(1))
+        .map(|path| {
+            path.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .next()
+                .unwrap()
+        })
+        .filter(|name| LAYERS.contains(name))
+        .collect()
+}
+
+#[test]
+fn imports_run_downwards() {
+    let mut edges = 0;
+    for (rank, layer) in LAYERS.iter().enumerate() {
+        let files = sources(
+            &Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("src")
+                .join(layer),
+        );
+        assert!(!files.is_empty(), "no layer {layer}");
+        for file in files {
+            let source = fs::read_to_string(&file).unwrap();
+            assert!(
+                !source.contains("super::super"),
+                "{}: climbs out of its layer",
+                file.display()
+            );
+            for used in uses(&source) {
+                let below = LAYERS.iter().position(|name| *name == used).unwrap();
+                assert!(below < rank, "{}: {layer} uses {used}", file.display());
+                edges += 1;
+            }
+        }
+    }
+    assert!(edges > 10, "the imports were not found");
+}
+
+#[test]
+fn every_source_is_in_a_layer() {
+    for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        let path = file.to_string_lossy();
+        let known = LAYERS
+            .iter()
+            .any(|layer| path.contains(&format!("/src/{layer}/")));
+        assert!(
+            known || path.ends_with("/src/lib.rs"),
+            "{path} is in no layer"
+        );
+    }
+}
