@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ._types import Address, ListenOptions, StreamOptions
 
-_T = TypeVar("_T", _core.Stream, _core.Listener)
+_T = TypeVar("_T", bound=_core.Stream | _core.Listener)
 
 
 class Opening(Generic[_T]):

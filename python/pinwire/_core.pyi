@@ -1,13 +1,11 @@
 """The compiled core. Import these names from `pinwire` and `pinwire.blocking`."""
 
-from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
-from contextvars import Context
-from os import PathLike
+from collections.abc import Coroutine, Generator, Iterable
 from socket import socket
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, final, overload
 
-from typing_extensions import Buffer, Unpack
+from typing_extensions import Buffer, Unpack, disjoint_base
 
 from ._types import Address, Exporter, ListenOptions, StreamOptions
 
@@ -39,10 +37,14 @@ class StreamStats(NamedTuple):
     packed_bytes: int
     """Bytes that were copied once in user space, through the staging block."""
 
+@disjoint_base
 class Operation(Coroutine[Any, Any, _T_co], Generic[_T_co]):
     """Something to await once: a coroutine, so tasks, `gather` and `wait_for` take it."""
 
+    __name__: str
+    __qualname__: str
     def __await__(self) -> Generator[Any, Any, _T_co]: ...
+    def __iter__(self) -> Self: ...
     def __next__(self) -> Any: ...
     def send(self, value: Any, /) -> Any: ...
     @overload
@@ -77,6 +79,7 @@ class Transfer(Operation[int]):
     def done(self) -> bool:
         """Whether it has ended, in whatever way; the memory is then no longer pinned."""
 
+@disjoint_base
 class BaseStream:
     """What the streams of both faces share: everything that never waits."""
 
@@ -111,19 +114,19 @@ class BaseStream:
     def peer_credentials(self) -> Credentials | None:
         """The process at the other end of a unix socket; None over TCP."""
     @overload
-    def getsockopt(self, level: int, optname: int, /) -> int: ...
-    @overload
-    def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes: ...
-    def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> int | bytes:
+    def getsockopt(self, level: int, optname: int, /) -> int:
         """As `socket.socket.getsockopt` (getsockopt(2))."""
     @overload
-    def setsockopt(self, level: int, optname: int, value: int | Buffer, /) -> None: ...
+    def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes:
+        """The option as `buflen` bytes, from 1 to 1024."""
     @overload
-    def setsockopt(self, level: int, optname: int, value: None, optlen: int, /) -> None: ...
     def setsockopt(
-        self, level: int, optname: int, value: int | Buffer | None, optlen: int | None = None, /
+        self, level: int, optname: int, value: int | Buffer, optlen: None = None, /
     ) -> None:
         """As `socket.socket.setsockopt` (setsockopt(2))."""
+    @overload
+    def setsockopt(self, level: int, optname: int, value: None, optlen: int, /) -> None:
+        """A null pointer and a length."""
     def stats(self) -> StreamStats:
         """Counters of this stream; still readable once it is closed."""
 
@@ -313,6 +316,7 @@ class BlockingStream(BaseStream):
         /,
     ) -> None: ...
 
+@disjoint_base
 class BaseListener:
     """What the listeners of both faces share."""
 
@@ -372,6 +376,7 @@ class BlockingListener(BaseListener):
 
 def parse_address(address: Address, /) -> tuple[str, int] | bytes: ...
 
+@final
 class Connector:
     def __new__(
         cls, addresses: list[tuple[Any, ...] | bytes], /, **options: Unpack[StreamOptions]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    Exporter: TypeAlias = "Buffer | SupportsDLPack"
-
 Address: TypeAlias = str | tuple[str, int]
+
+Exporter: TypeAlias = "Buffer | SupportsDLPack"
 
 
 class SupportsDLPack(Protocol):

@@ -22,6 +22,7 @@ use crate::net::{self, Address, Opened, Race, Socket, Step, UnixName};
 /// What an address says: (host, port) to be resolved, or the name of a unix socket as bytes (the
 /// first one is 0 in the abstract namespace).
 #[pyfunction]
+#[pyo3(signature = (address, /))]
 pub(super) fn parse_address<'py>(address: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = address.py();
     if let Ok(pair) = address.cast::<PyTuple>() {
