@@ -7,32 +7,18 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&str; 5] = ["mem", "sys", "net", "engine", "py"];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries
-        .flat_map(|path| {
-            if path.is_dir() {
-                sources(&path)
-            } else {
-                vec![path]
-            }
-        })
+        .flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] })
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
         .collect()
 }
 
 /// The layers that a source names by a path from the crate's root.
 fn uses(source: &str) -> Vec<&str> {
-    let code = source
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
+    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
     code.flat_map(|line| line.split("crate::").skip(1))
-        .map(|path| {
-            path.split(|c: char| !c.is_alphanumeric() && c != '_')
-                .next()
-                .unwrap()
-        })
+        .map(|path| path.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap())
         .filter(|name| LAYERS.contains(name))
         .collect()
 }
@@ -41,11 +27,7 @@ fn uses(source: &str) -> Vec<&str> {
 fn imports_run_downwards() {
     let mut edges = 0;
     for (rank, layer) in LAYERS.iter().enumerate() {
-        let files = sources(
-            &Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("src")
-                .join(layer),
-        );
+        let files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(layer));
         assert!(!files.is_empty(), "no layer {layer}");
         for file in files {
             let source = fs::read_to_string(&file).unwrap();
@@ -68,12 +50,7 @@ fn imports_run_downwards() {
 fn every_source_is_in_a_layer() {
     for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let path = file.to_string_lossy();
-        let known = LAYERS
-            .iter()
-            .any(|layer| path.contains(&format!("/src/{layer}/")));
-        assert!(
-            known || path.ends_with("/src/lib.rs"),
-            "{path} is in no layer"
-        );
+        let known = LAYERS.iter().any(|layer| path.contains(&format!("/src/{layer}/")));
+        assert!(known || path.ends_with("/src/lib.rs"), "{path} is in no layer");
     }
 }

@@ -31,10 +31,7 @@ impl Array {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        self.offsets()
-            .into_iter()
-            .map(|at| self.memory[at])
-            .collect()
+        self.offsets().into_iter().map(|at| self.memory[at]).collect()
     }
 }
 
@@ -57,15 +54,8 @@ fn layout() -> impl Strategy<Value = Array> {
                 dims[i] = Dim::direct(extent, stride as isize * sign);
                 room = stride * extent.max(1);
             }
-            let memory = (0..origin + room + 8)
-                .map(|i| (i * 31 + i / 7) as u8)
-                .collect();
-            Array {
-                memory,
-                origin,
-                itemsize,
-                dims,
-            }
+            let memory = (0..origin + room + 8).map(|i| (i * 31 + i / 7) as u8).collect();
+            Array { memory, origin, itemsize, dims }
         },
     )
 }
@@ -78,11 +68,7 @@ fn read(region: Region) -> Vec<u8> {
 fn write(region: Region, bytes: &[u8]) {
     assert_eq!(region.len, bytes.len());
     // SAFETY: as for `read`.
-    unsafe {
-        region
-            .base
-            .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
-    }
+    unsafe { region.base.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
 }
 
 /// What a kernel would take from a cursor that gives `splits[i]` bytes at the i-th call.
@@ -116,13 +102,7 @@ fn fill(cursor: &mut Cursor, mut bytes: &[u8], splits: &[usize]) {
         let mut rest = now;
         for region in window {
             let (piece, after) = rest.split_at(region.len.min(rest.len()));
-            write(
-                Region {
-                    len: piece.len(),
-                    ..region
-                },
-                piece,
-            );
+            write(Region { len: piece.len(), ..region }, piece);
             rest = after;
         }
         cursor.advance(n);
@@ -230,18 +210,8 @@ fn staging_is_bounded() {
     let runs = unsafe { Runs::new(base, 1, &[Dim::direct(2 * STAGING, 2)]) }.unwrap();
     let mut cursor = Cursor::new(Access::Read);
     cursor.push(runs, Copying::Allowed).unwrap();
-    assert_eq!(
-        cursor
-            .window(usize::MAX)
-            .iter()
-            .map(|region| region.len)
-            .sum::<usize>(),
-        STAGING
-    );
-    assert_eq!(
-        drain(&mut cursor, &[STAGING], usize::MAX),
-        vec![3; 2 * STAGING]
-    );
+    assert_eq!(cursor.window(usize::MAX).iter().map(|region| region.len).sum::<usize>(), STAGING);
+    assert_eq!(drain(&mut cursor, &[STAGING], usize::MAX), vec![3; 2 * STAGING]);
     assert_eq!(cursor.packed(), 2 * STAGING as u64);
 }
 
@@ -259,14 +229,7 @@ fn copying_is_refused_when_asked() {
 fn pointers_of_an_indirect_dimension_are_followed() {
     let mut rows = [[1u8, 2, 3], [4, 5, 6]];
     let mut pointers = rows.each_mut().map(|row| row.as_mut_ptr());
-    let dims = [
-        Dim {
-            extent: 2,
-            stride: 8,
-            suboffset: 1,
-        },
-        Dim::direct(2, 1),
-    ];
+    let dims = [Dim { extent: 2, stride: 8, suboffset: 1 }, Dim::direct(2, 1)];
     // SAFETY: two pointers, each to a row of three bytes, of which the last two are reached.
     let mut runs = unsafe { Runs::new(pointers.as_mut_ptr().cast(), 1, &dims) }.unwrap();
     let first = read(runs.next_run(usize::MAX).unwrap());
@@ -279,10 +242,7 @@ fn impossible_layouts_are_refused() {
     let huge = Dim::direct(usize::MAX / 2, 1);
     // SAFETY: nothing is reached: the call fails, or there is no item.
     unsafe {
-        assert_eq!(
-            Runs::new(std::ptr::null_mut(), 8, &[huge]).unwrap_err(),
-            LayoutError
-        );
+        assert_eq!(Runs::new(std::ptr::null_mut(), 8, &[huge]).unwrap_err(), LayoutError);
         let empty = Runs::new(std::ptr::null_mut(), 8, &[huge, Dim::direct(0, 1), huge]);
         assert_eq!(empty.unwrap().left(), 0);
     }

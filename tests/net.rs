@@ -18,14 +18,9 @@ use pinwire::net::{
 
 fn transfer(memory: &mut [u8], access: Access, goal: Goal) -> Transfer {
     let mut cursor = Cursor::new(access);
-    let region = Region {
-        base: memory.as_mut_ptr(),
-        len: memory.len(),
-    };
+    let region = Region { base: memory.as_mut_ptr(), len: memory.len() };
     // SAFETY: the tests keep `memory` for as long as the transfer.
-    cursor
-        .push(unsafe { Runs::contiguous(region) }, Copying::Allowed)
-        .unwrap();
+    cursor.push(unsafe { Runs::contiguous(region) }, Copying::Allowed).unwrap();
     Transfer::new(Payload::Memory(cursor), goal)
 }
 
@@ -56,9 +51,7 @@ impl From<ConnectError> for Failure {
 }
 
 fn drive(socket: &Socket, transfer: &mut Transfer, limit: Duration) -> Result<(), Failure> {
-    engine::transfer(socket, transfer, Some(Instant::now() + limit), &mut || {
-        Ok(())
-    })
+    engine::transfer(socket, transfer, Some(Instant::now() + limit), &mut || Ok(()))
 }
 
 const LONG: Duration = Duration::from_secs(20);
@@ -76,9 +69,7 @@ fn a_transfer_ends_after_all_bytes_for_every_split() {
                     other => panic!("{other:?}"),
                 };
                 assert_eq!(offered, total - moved);
-                let n = (1..offered)
-                    .find(|n| mask >> (moved + n - 1) & 1 == 1)
-                    .unwrap_or(offered);
+                let n = (1..offered).find(|n| mask >> (moved + n - 1) & 1 == 1).unwrap_or(offered);
                 state = transfer.moved(n, offered);
                 moved += n;
                 assert_eq!(transfer.progress().transferred(), moved as u64);
@@ -138,20 +129,12 @@ fn closing_wakes_a_thread_that_sleeps() {
     thread::scope(|scope| {
         let sleeper = scope.spawn(|| drive(&socket, &mut transfer, LONG));
         // It counts a wait before it sleeps, and closing also ends a sleep that is yet to come.
-        while socket
-            .stats()
-            .waits
-            .load(std::sync::atomic::Ordering::Relaxed)
-            == 0
-        {
+        while socket.stats().waits.load(std::sync::atomic::Ordering::Relaxed) == 0 {
             thread::yield_now();
         }
         drop(socket.handle().close());
         let result = sleeper.join().unwrap();
-        assert!(
-            matches!(result, Err(Failure::Core(Error::Closed))),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(Failure::Core(Error::Closed))), "{result:?}");
     });
 }
 
@@ -162,10 +145,7 @@ fn a_deadline_ends_a_transfer_and_keeps_the_count() {
     let mut memory = [0; 9];
     let mut transfer = transfer(&mut memory, Access::Write, Goal::All);
     let result = drive(&socket, &mut transfer, Duration::ZERO);
-    assert!(
-        matches!(result, Err(Failure::Core(Error::TimedOut))),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(Failure::Core(Error::TimedOut))), "{result:?}");
     assert_eq!(transfer.progress().transferred(), 3);
     assert_eq!(&memory[..3], b"abc");
 }
@@ -174,10 +154,7 @@ fn a_deadline_ends_a_transfer_and_keeps_the_count() {
 fn a_direction_serves_one_transfer_at_a_time() {
     let (socket, _theirs) = pair();
     let turn = socket.begin(Direction::Send).unwrap();
-    assert!(matches!(
-        socket.begin(Direction::Send),
-        Err(Error::Busy(Direction::Send))
-    ));
+    assert!(matches!(socket.begin(Direction::Send), Err(Error::Busy(Direction::Send))));
     assert!(socket.begin(Direction::Receive).is_ok());
     drop(turn);
     assert!(socket.begin(Direction::Send).is_ok());
@@ -186,15 +163,9 @@ fn a_direction_serves_one_transfer_at_a_time() {
 #[test]
 fn a_torn_stream_sends_no_more_but_receives() {
     let (socket, _theirs) = pair();
-    let torn = Torn {
-        transferred: 3,
-        nbytes: 9,
-    };
+    let torn = Torn { transferred: 3, nbytes: 9 };
     socket.tear(torn);
-    socket.tear(Torn {
-        transferred: 1,
-        nbytes: 2,
-    });
+    socket.tear(Torn { transferred: 1, nbytes: 2 });
     assert!(matches!(socket.begin(Direction::Send), Err(Error::Torn(first)) if first == torn));
     assert!(socket.begin(Direction::Receive).is_ok());
     assert!(socket.send_eof().is_ok());
@@ -202,13 +173,9 @@ fn a_torn_stream_sends_no_more_but_receives() {
 
 #[test]
 fn addresses_are_read_and_written_back() {
-    for url in [
-        "tcp://localhost:80",
-        "tcp://[::1]:0",
-        "tcp://:9",
-        "unix:///tmp/a b%20c",
-        "unix:@name",
-    ] {
+    for url in
+        ["tcp://localhost:80", "tcp://[::1]:0", "tcp://:9", "unix:///tmp/a b%20c", "unix:@name"]
+    {
         let address = Address::parse(OsStr::new(url)).unwrap();
         assert_eq!(address.url(), url.as_bytes());
     }
@@ -245,10 +212,7 @@ fn unix_names_keep_every_byte() {
 
 #[test]
 fn a_race_goes_on_to_the_next_address_and_names_all_that_failed() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let there = listener.local_addr().unwrap();
 
@@ -270,13 +234,7 @@ fn a_race_goes_on_to_the_next_address_and_names_all_that_failed() {
 fn a_race_starts_the_next_attempt_when_one_is_slow() {
     // A listener whose queue is full leaves further connections unanswered.
     let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    full.bind(
-        &"127.0.0.1:0"
-            .parse::<std::net::SocketAddr>()
-            .unwrap()
-            .into(),
-    )
-    .unwrap();
+    full.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
     full.listen(0).unwrap();
     let slow = full.local_addr().unwrap();
     let _queued = std::net::TcpStream::connect(slow.as_socket().unwrap()).unwrap();
@@ -285,9 +243,7 @@ fn a_race_starts_the_next_attempt_when_one_is_slow() {
 
     let start = Instant::now();
     let mut race = Race::new(vec![slow, there.into()], Options::default());
-    let Ok(Step::Wait(Some(until))) = race.step(start) else {
-        panic!("it had to wait")
-    };
+    let Ok(Step::Wait(Some(until))) = race.step(start) else { panic!("it had to wait") };
     assert!(until > start && race.pending().count() == 1);
     let winner = loop {
         match race.step(until).unwrap() {

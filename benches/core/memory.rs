@@ -17,11 +17,7 @@ fn cursor(runs: Runs, copying: Copying) -> Cursor {
 /// Take all of it, `step` bytes at a time.
 fn drain(mut cursor: Cursor, step: usize) {
     while cursor.left() > 0 {
-        let offered: usize = cursor
-            .window(usize::MAX)
-            .iter()
-            .map(|region| region.len)
-            .sum();
+        let offered: usize = cursor.window(usize::MAX).iter().map(|region| region.len).sum();
         cursor.advance(offered.min(step));
     }
     black_box(cursor.packed());

@@ -23,33 +23,22 @@ pub fn attempt(socket: &Socket, transfer: &mut Transfer, limit: usize) -> Result
             return Ok(State::Done);
         };
         let (result, offered, bytes) = match call {
-            Call::Send(window) => (
-                sys::send(fd, window),
-                total(window),
-                &socket.stats().bytes_sent,
-            ),
-            // SAFETY: whoever made the transfer promised (`Runs::new`) that its memory may be
-            // written to until the transfer has ended, and this one has not.
-            Call::Receive(window) => (
-                unsafe { sys::receive(fd, window) },
-                total(window),
-                &socket.stats().bytes_received,
-            ),
-            Call::SendFile {
-                file,
-                offset,
-                count,
-            } => {
+            Call::Send(window) => {
+                (sys::send(fd, window), total(window), &socket.stats().bytes_sent)
+            }
+            Call::Receive(window) => {
+                // SAFETY: whoever made the transfer promised (`Runs::new`) that its memory may be
+                // written to until the transfer has ended, and this one has not.
+                let result = unsafe { sys::receive(fd, window) };
+                (result, total(window), &socket.stats().bytes_received)
+            }
+            Call::SendFile { file, offset, count } => {
                 let result = sys::send_file(fd, file, offset, count);
                 if result.as_ref().is_err_and(cannot_send_file) {
                     transfer.stage_file();
                     continue;
                 }
-                (
-                    result,
-                    usize::try_from(count).unwrap_or(usize::MAX),
-                    &socket.stats().bytes_sent,
-                )
+                (result, usize::try_from(count).unwrap_or(usize::MAX), &socket.stats().bytes_sent)
             }
             Call::ReadFile { file, into, offset } => {
                 // SAFETY: `into` is the transfer's own staging block.
@@ -75,19 +64,22 @@ pub fn attempt(socket: &Socket, transfer: &mut Transfer, limit: usize) -> Result
     }
 }
 
-/// Attempt again and again until something moves or the time is over.
+/// Attempt again and again until something moves or the time is over. Whether it did, or there is
+/// nothing left to move.
 pub fn spin(
     socket: &Socket,
     transfer: &mut Transfer,
     limit: usize,
     until: Instant,
-) -> Result<State, Error> {
+) -> Result<bool, Error> {
     let before = transfer.progress().transferred();
     loop {
         let state = attempt(socket, transfer, limit)?;
-        let moved = transfer.progress().transferred() > before;
-        if moved || state != State::Starved || Instant::now() >= until {
-            return Ok(state);
+        if state != State::Starved || transfer.progress().transferred() > before {
+            return Ok(true);
+        }
+        if Instant::now() >= until {
+            return Ok(false);
         }
         hint::spin_loop();
     }
@@ -100,10 +92,7 @@ pub fn count_inline(socket: &Socket) {
 
 /// What sendfile(2) says of files and sockets it cannot serve.
 fn cannot_send_file(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP)
-    )
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP))
 }
 
 fn total(window: &[Region]) -> usize {

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -15,10 +15,18 @@ use crate::sys::{self, Event, Interest};
 /// at least this often. The usual case, a signal that comes during poll, is seen at once.
 const SIGNAL_CHECK: Duration = Duration::from_millis(500);
 
+/// How often the main thread looks for signals while a transfer keeps it from sleeping.
+const BUSY_SIGNAL_CHECK: Duration = Duration::from_millis(50);
+
 /// What runs in the main thread when a signal has come: Ok to go on waiting.
 pub type Interrupt<'a, E> = &'a mut dyn FnMut() -> Result<(), E>;
 
+/// Bytes one system call may move: signals are looked for between calls.
+pub const CALL: usize = 16 * 1024 * 1024;
+
 /// Move all of a transfer, sleeping whenever the kernel is not ready.
+///
+/// A deadline that has passed already means: what the kernel takes or gives at once.
 pub fn transfer<E: From<Error>>(
     socket: &Socket,
     transfer: &mut Transfer,
@@ -29,32 +37,47 @@ pub fn transfer<E: From<Error>>(
         Direction::Send => Interest::Write,
         Direction::Receive => Interest::Read,
     };
+    let serves_signals = sys::in_main_thread();
+    let start = Instant::now();
+    let mut checked = start;
     loop {
-        let mut state = attempt(socket, transfer, usize::MAX)?;
-        if state == State::Starved && !socket.busy_poll().is_zero() {
-            state = spin(
-                socket,
-                transfer,
-                usize::MAX,
-                Instant::now() + socket.busy_poll(),
-            )?;
-        }
+        let state = attempt(socket, transfer, CALL)?;
+        let now = Instant::now();
+        let expired = deadline.is_some_and(|deadline| deadline <= now);
         match state {
             State::Done => return Ok(()),
+            State::Starved if expired => return Err(Error::TimedOut.into()),
+            State::Moving if expired && deadline > Some(start) => {
+                return Err(Error::TimedOut.into());
+            }
             State::Moving => {}
+            State::Starved if spins(socket, transfer, now, deadline)? => {}
             State::Starved => {
                 socket.stats().waits.fetch_add(1, Ordering::Relaxed);
                 wait(socket.handle(), interest, deadline, interrupt)?;
             }
         }
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            // What came in the last moment still counts.
-            return match attempt(socket, transfer, usize::MAX)? {
-                State::Done => Ok(()),
-                _ => Err(Error::TimedOut.into()),
-            };
+        if serves_signals && now - checked >= BUSY_SIGNAL_CHECK {
+            checked = now;
+            interrupt()?;
         }
     }
+}
+
+/// Retry for the time the user gave (`busy_poll`), as long as signals and the deadline allow.
+/// Whether to go on without sleeping.
+fn spins(
+    socket: &Socket,
+    transfer: &mut Transfer,
+    now: Instant,
+    deadline: Option<Instant>,
+) -> Result<bool, Error> {
+    if socket.busy_poll().is_zero() {
+        return Ok(false);
+    }
+    let until = now + socket.busy_poll().min(BUSY_SIGNAL_CHECK);
+    let until = deadline.map_or(until, |deadline| deadline.min(until));
+    Ok(spin(socket, transfer, CALL, until)? || socket.busy_poll() > BUSY_SIGNAL_CHECK)
 }
 
 /// Wait for the next connection.
@@ -95,10 +118,7 @@ pub fn connect<E: From<Error> + From<ConnectError>>(
         // now and then.
         let mut pending = race.pending();
         let first = pending.next();
-        let look = pending
-            .next()
-            .is_some()
-            .then(|| now + Duration::from_millis(10));
+        let look = pending.next().is_some().then(|| now + Duration::from_millis(10));
         let until = [until, deadline, look].into_iter().flatten().min();
         drop(pending);
         match first {
@@ -115,15 +135,13 @@ fn wait<E: From<Error>>(
     deadline: Option<Instant>,
     interrupt: Interrupt<'_, E>,
 ) -> Result<(), E> {
-    let event = this_threads_event().map_err(Error::from)?;
+    let event = take_event().map_err(Error::from)?;
     event.clear();
     let fd: Arc<OwnedFd> = handle.watch(&event).ok_or(Error::Closed)?;
-    let result = sleep(
-        [(fd.as_fd(), interest), (event.as_fd(), Interest::Read)],
-        deadline,
-        interrupt,
-    );
+    let result =
+        sleep([(fd.as_fd(), interest), (event.as_fd(), Interest::Read)], deadline, interrupt);
     handle.forget(&event);
+    EVENT.set(Some((std::process::id(), event)));
     result
 }
 
@@ -135,11 +153,7 @@ fn sleep<const N: usize, E: From<Error>>(
     let serves_signals = sys::in_main_thread();
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let nap = if serves_signals {
-            Some(SIGNAL_CHECK)
-        } else {
-            None
-        };
+        let nap = if serves_signals { Some(SIGNAL_CHECK) } else { None };
         let nap = [left, nap].into_iter().flatten().min();
         match sys::poll(fds, nap) {
             Ok(ready) if ready.contains(&true) => return Ok(()),
@@ -156,18 +170,17 @@ fn sleep<const N: usize, E: From<Error>>(
     }
 }
 
-/// The event this thread sleeps on beside a socket: so that descriptors grow with threads, not
-/// with streams. A forked child must not share its parent's.
-fn this_threads_event() -> io::Result<Arc<Event>> {
-    thread_local! {
-        static EVENT: RefCell<Option<(u32, Arc<Event>)>> = const { RefCell::new(None) };
+thread_local! {
+    /// What this thread sleeps on beside a socket, and the process that made it: so descriptors
+    /// grow with threads, not with streams.
+    static EVENT: Cell<Option<(u32, Arc<Event>)>> = const { Cell::new(None) };
+}
+
+/// This thread's event, or a new one where it is in use (in a signal handler that interrupted a
+/// sleep) or the parent's (in a forked child).
+fn take_event() -> io::Result<Arc<Event>> {
+    match EVENT.take() {
+        Some((process, event)) if process == std::process::id() => Ok(event),
+        _ => Event::new().map(Arc::new),
     }
-    EVENT.with_borrow_mut(|slot| match slot {
-        Some((process, event)) if *process == std::process::id() => Ok(Arc::clone(event)),
-        _ => {
-            let event = Arc::new(Event::new()?);
-            *slot = Some((std::process::id(), Arc::clone(&event)));
-            Ok(event)
-        }
-    })
 }

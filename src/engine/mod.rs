@@ -6,4 +6,4 @@ mod attempt;
 mod blocking;
 
 pub use attempt::{attempt, count_inline, spin};
-pub use blocking::{Interrupt, accept, connect, transfer};
+pub use blocking::{CALL, Interrupt, accept, connect, transfer};

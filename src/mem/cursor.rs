@@ -96,9 +96,7 @@ impl Cursor {
         let staged = match copying {
             Copying::Allowed => short,
             Copying::Never if short => {
-                return Err(MustCopy {
-                    run: runs.run_len(),
-                });
+                return Err(MustCopy { run: runs.run_len() });
             }
             Copying::Never => false,
             Copying::Always => true,
@@ -144,10 +142,7 @@ impl Cursor {
             let region = self.window[self.head];
             let len = n.min(region.len);
             if self.window_is_staged && self.head + 1 == self.window.len() {
-                self.unstage(Region {
-                    base: region.base,
-                    len,
-                });
+                self.unstage(Region { base: region.base, len });
             }
             self.window[self.head] = region.skip(len);
             if len == region.len {
@@ -179,9 +174,7 @@ impl Cursor {
     /// End the window with a piece of the staging block: full to send, empty to receive.
     fn stage(&mut self) {
         let runs = &mut self.parts[self.part].runs;
-        let block = self
-            .staging
-            .get_or_insert_with(|| Block::new(STAGING.min(self.left)));
+        let block = self.staging.get_or_insert_with(|| Block::new(STAGING.min(self.left)));
         let mut staged = block.region();
         staged.len = staged.len.min(runs.left());
         if self.access == Access::Read {

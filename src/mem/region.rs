@@ -26,10 +26,7 @@ impl Region {
     /// If there are fewer.
     pub fn skip(self, n: usize) -> Region {
         assert!(n <= self.len);
-        Region {
-            base: self.base.wrapping_add(n),
-            len: self.len - n,
-        }
+        Region { base: self.base.wrapping_add(n), len: self.len - n }
     }
 }
 
@@ -53,18 +50,12 @@ impl Block {
         let layout = Layout::from_size_align(len, 64).expect("a staging block is small");
         // SAFETY: the layout's size is not 0.
         let base = unsafe { alloc(layout) };
-        Block {
-            base: NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout)),
-            layout,
-        }
+        Block { base: NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout)), layout }
     }
 
     /// Its memory, valid as long as the block is.
     pub fn region(&self) -> Region {
-        Region {
-            base: self.base.as_ptr(),
-            len: self.layout.size(),
-        }
+        Region { base: self.base.as_ptr(), len: self.layout.size() }
     }
 }
 

@@ -21,11 +21,7 @@ pub struct Dim {
 impl Dim {
     /// A dimension without indirection.
     pub fn direct(extent: usize, stride: isize) -> Dim {
-        Dim {
-            extent,
-            stride,
-            suboffset: -1,
-        }
+        Dim { extent, stride, suboffset: -1 }
     }
 
     fn is_indirect(self) -> bool {
@@ -69,34 +65,15 @@ impl Runs {
     /// undefined which values travel, and nothing else. With an extent or itemsize of 0, `base`
     /// may be anything.
     pub unsafe fn new(base: *mut u8, itemsize: usize, dims: &[Dim]) -> Result<Runs, LayoutError> {
-        let items = dims
-            .iter()
-            .try_fold(1usize, |n, dim| n.checked_mul(dim.extent));
+        let items = dims.iter().try_fold(1usize, |n, dim| n.checked_mul(dim.extent));
         // An extent of 0 makes the array empty, however large the other extents are.
-        let items = if dims.iter().any(|dim| dim.extent == 0) {
-            Some(0)
-        } else {
-            items
-        };
-        let left = items
-            .and_then(|n| n.checked_mul(itemsize))
-            .ok_or(LayoutError)?;
+        let items = if dims.iter().any(|dim| dim.extent == 0) { Some(0) } else { items };
+        let left = items.and_then(|n| n.checked_mul(itemsize)).ok_or(LayoutError)?;
         isize::try_from(left).map_err(|_| LayoutError)?;
 
-        let (run, dims) = if left == 0 {
-            (0, SmallVec::new())
-        } else {
-            merge(itemsize, dims)
-        };
+        let (run, dims) = if left == 0 { (0, SmallVec::new()) } else { merge(itemsize, dims) };
         let index = SmallVec::from_elem(0, dims.len());
-        Ok(Runs {
-            base,
-            run,
-            dims,
-            index,
-            offset: 0,
-            left,
-        })
+        Ok(Runs { base, run, dims, index, offset: 0, left })
     }
 
     /// The runs of `len` contiguous bytes.
@@ -140,10 +117,7 @@ impl Runs {
         if len == 0 {
             return None;
         }
-        let region = Region {
-            base: self.address(),
-            len,
-        };
+        let region = Region { base: self.address(), len };
         self.advance_within_run(len);
         Some(region)
     }
@@ -265,8 +239,6 @@ fn merge(itemsize: usize, dims: &[Dim]) -> (usize, SmallVec<[Dim; 4]>) {
 fn follows(dim: Dim, inner: Dim) -> bool {
     !dim.is_indirect()
         && !inner.is_indirect()
-        && isize::try_from(inner.extent)
-            .ok()
-            .and_then(|n| n.checked_mul(inner.stride))
+        && isize::try_from(inner.extent).ok().and_then(|n| n.checked_mul(inner.stride))
             == Some(dim.stride)
 }

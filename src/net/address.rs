@@ -65,9 +65,7 @@ impl Address {
             Ok(Address::Unix(UnixName::Abstract(name.to_vec())))
         } else if let Some(path) = url.strip_prefix(b"unix://") {
             match path.first() {
-                Some(b'/') => Ok(Address::Unix(UnixName::Path(
-                    OsStr::from_bytes(path).into(),
-                ))),
+                Some(b'/') => Ok(Address::Unix(UnixName::Path(OsStr::from_bytes(path).into()))),
                 _ => Err(AddressError::RelativePath),
             }
         } else {
@@ -131,10 +129,7 @@ impl From<&SockAddr> for Address {
                 }
                 SocketAddr::V6(v6) => v6.ip().to_string(),
             };
-            return Address::Tcp {
-                host,
-                port: address.port(),
-            };
+            return Address::Tcp { host, port: address.port() };
         }
         Address::Unix(if let Some(path) = address.as_pathname() {
             UnixName::Path(path.to_path_buf())
@@ -171,8 +166,5 @@ fn parse_tcp(rest: &str) -> Result<Address, AddressError> {
         return Err(AddressError::Port);
     }
     let port = port.parse().map_err(|_| AddressError::Port)?;
-    Ok(Address::Tcp {
-        host: host.to_owned(),
-        port,
-    })
+    Ok(Address::Tcp { host: host.to_owned(), port })
 }

@@ -74,10 +74,7 @@ impl Race {
 
     /// Whose becoming writable is worth another step.
     pub fn pending(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.attempts
-            .iter()
-            .filter(|a| a.again.is_none())
-            .map(|a| a.socket.as_fd())
+        self.attempts.iter().filter(|a| a.again.is_none()).map(|a| a.socket.as_fd())
     }
 
     /// Look at what is under way, and start what is due.
@@ -124,11 +121,7 @@ impl Race {
                 return None;
             }
         };
-        let mut attempt = Attempt {
-            socket,
-            peer,
-            again: None,
-        };
+        let mut attempt = Attempt { socket, peer, again: None };
         match attempt.connect(now) {
             Ok(true) => return self.finish(attempt.socket, &attempt.peer),
             Ok(false) => self.attempts.push(attempt),
@@ -158,16 +151,9 @@ impl Attempt {
     /// Whether it has connected.
     fn look(&mut self, now: Instant) -> io::Result<bool> {
         if let Some(again) = self.again {
-            return if again <= now {
-                self.connect(now)
-            } else {
-                Ok(false)
-            };
+            return if again <= now { self.connect(now) } else { Ok(false) };
         }
-        match sys::poll(
-            [(self.socket.as_fd(), sys::Interest::Write)],
-            Some(Duration::ZERO),
-        ) {
+        match sys::poll([(self.socket.as_fd(), sys::Interest::Write)], Some(Duration::ZERO)) {
             Ok([true]) => sys::take_error(self.socket.as_fd()).map(|()| true),
             Ok([false]) => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
@@ -204,9 +190,8 @@ fn refuse_self_connection(socket: &RawSocket) -> io::Result<()> {
 /// Let the families take turns, beginning with that of the first address (RFC 8305, section 4).
 fn interleave(addresses: Vec<SockAddr>) -> VecDeque<SockAddr> {
     let first = addresses.first().map(SockAddr::family);
-    let (mut ours, mut others): (VecDeque<_>, VecDeque<_>) = addresses
-        .into_iter()
-        .partition(|address| Some(address.family()) == first);
+    let (mut ours, mut others): (VecDeque<_>, VecDeque<_>) =
+        addresses.into_iter().partition(|address| Some(address.family()) == first);
     let mut order = VecDeque::with_capacity(ours.len() + others.len());
     while !ours.is_empty() || !others.is_empty() {
         order.extend(ours.pop_front());

@@ -23,13 +23,7 @@ struct Staging {
 impl FileRange {
     /// `count` bytes of `file` from `offset`.
     pub fn new(file: OwnedFd, offset: u64, count: u64) -> FileRange {
-        FileRange {
-            file,
-            offset,
-            left: count,
-            staging: None,
-            packed: 0,
-        }
+        FileRange { file, offset, left: count, staging: None, packed: 0 }
     }
 
     /// Bytes that are not sent yet.
@@ -46,13 +40,7 @@ impl FileRange {
     pub fn stage(&mut self) {
         self.staging.get_or_insert_with(|| {
             let block = Block::new(STAGING);
-            Staging {
-                unsent: [Region {
-                    len: 0,
-                    ..block.region()
-                }],
-                block,
-            }
+            Staging { unsent: [Region { len: 0, ..block.region() }], block }
         });
     }
 
@@ -63,32 +51,21 @@ impl FileRange {
         }
         let (file, offset) = (self.file.as_fd(), self.offset);
         let Some(staging) = &mut self.staging else {
-            return Some(Call::SendFile {
-                file,
-                offset,
-                count: self.left.min(limit as u64),
-            });
+            return Some(Call::SendFile { file, offset, count: self.left.min(limit as u64) });
         };
         Some(if staging.unsent[0].len > 0 {
             Call::Send(&staging.unsent)
         } else {
             let block = staging.block.region();
             let len = usize::try_from(self.left).map_or(block.len, |left| left.min(block.len));
-            Call::ReadFile {
-                file,
-                into: Region { len, ..block },
-                offset,
-            }
+            Call::ReadFile { file, into: Region { len, ..block }, offset }
         })
     }
 
     /// The staging block now holds the next `n` bytes.
     pub fn staged(&mut self, n: usize) {
         if let Some(staging) = &mut self.staging {
-            staging.unsent = [Region {
-                len: n,
-                ..staging.block.region()
-            }];
+            staging.unsent = [Region { len: n, ..staging.block.region() }];
         }
     }
 

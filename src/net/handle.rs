@@ -22,12 +22,7 @@ struct Inner {
 impl Handle {
     /// Take over an open descriptor.
     pub fn new(fd: OwnedFd) -> Handle {
-        Handle {
-            inner: Mutex::new(Inner {
-                fd: Some(Arc::new(fd)),
-                sleepers: Vec::new(),
-            }),
-        }
+        Handle { inner: Mutex::new(Inner { fd: Some(Arc::new(fd)), sleepers: Vec::new() }) }
     }
 
     /// The descriptor, unless closed.
@@ -60,9 +55,7 @@ impl Handle {
 
     /// Undo `watch`.
     pub fn forget(&self, event: &Arc<Event>) {
-        self.lock()
-            .sleepers
-            .retain(|sleeper| !Arc::ptr_eq(sleeper, event));
+        self.lock().sleepers.retain(|sleeper| !Arc::ptr_eq(sleeper, event));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

@@ -1,7 +1,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,19 +45,10 @@ impl Listener {
         let address = socket.local_addr()?;
         let path = address.as_pathname().and_then(|path| {
             let inode = inode(path)?;
-            Some(OwnPath {
-                path: path.to_path_buf(),
-                inode,
-                process: std::process::id(),
-            })
+            Some(OwnPath { path: path.to_path_buf(), inode, process: std::process::id() })
         });
         let address = Address::from(&address);
-        Ok(Listener {
-            handle: Handle::new(socket.into()),
-            address,
-            options,
-            path,
-        })
+        Ok(Listener { handle: Handle::new(socket.into()), address, options, path })
     }
 
     /// Its descriptor.
@@ -142,12 +133,15 @@ fn remove_stale(address: &SockAddr) -> bool {
     let Some(path) = address.as_pathname() else {
         return false;
     };
+    // Any other file refuses connections, too, and is somebody's.
+    if !fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        return false;
+    }
     let Ok(probe) = RawSocket::new(Domain::UNIX, Type::STREAM.nonblocking(), None) else {
         return false;
     };
-    let refused = probe
-        .connect(address)
-        .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+    let refused =
+        probe.connect(address).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
     refused && fs::remove_file(path).is_ok()
 }
 

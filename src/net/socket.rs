@@ -67,10 +67,7 @@ pub enum Opened {
 
 /// Counters of one socket.
 #[derive(Debug, Default)]
-#[expect(
-    missing_docs,
-    reason = "named as in the Python stub, and explained there"
-)]
+#[expect(missing_docs, reason = "named as in the Python stub, and explained there")]
 pub struct Stats {
     pub bytes_sent: AtomicU64,
     pub bytes_received: AtomicU64,
@@ -160,10 +157,7 @@ impl Socket {
         if self.busy[direction as usize].swap(true, Ordering::Acquire) {
             return Err(Error::Busy(direction));
         }
-        let turn = Turn {
-            socket: Arc::clone(self),
-            direction,
-        };
+        let turn = Turn { socket: Arc::clone(self), direction };
         match self.torn.get() {
             Some(&torn) if direction == Direction::Send => Err(Error::Torn(torn)),
             _ => Ok(turn),

@@ -16,10 +16,7 @@ pub struct Transfer {
 
 /// Where the bytes are.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are Memory, and a Box would cost them"
-)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are Memory, and a Box would cost them")]
 pub enum Payload {
     /// In memory, to be sent or to be filled.
     Memory(Cursor),
@@ -100,15 +97,8 @@ impl Transfer {
             Payload::Memory(cursor) => cursor.left() as u64,
             Payload::File(range) => range.left(),
         };
-        let progress = Arc::new(Progress {
-            transferred: AtomicU64::new(0),
-            nbytes,
-        });
-        Transfer {
-            payload,
-            goal,
-            progress,
-        }
+        let progress = Arc::new(Progress { transferred: AtomicU64::new(0), nbytes });
+        Transfer { payload, goal, progress }
     }
 
     /// Which way the bytes go.
@@ -159,9 +149,7 @@ impl Transfer {
                 range.left()
             }
         };
-        self.progress
-            .transferred
-            .fetch_add(n as u64, Ordering::Relaxed);
+        self.progress.transferred.fetch_add(n as u64, Ordering::Relaxed);
         if left == 0 || self.goal == Goal::Some {
             State::Done
         } else if n < offered {

@@ -52,9 +52,7 @@ pub(super) fn adopt(
 pub(super) fn stream_options(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
     for name in ["backlog", "reuse_port"] {
         if kwargs.is_some_and(|kwargs| kwargs.contains(name).unwrap_or(false)) {
-            return Err(PyTypeError::new_err(format!(
-                "{name} is an option of listen"
-            )));
+            return Err(PyTypeError::new_err(format!("{name} is an option of listen")));
         }
     }
     convert::options(kwargs)
@@ -65,9 +63,7 @@ fn examine(fd: BorrowedFd<'_>) -> PyResult<Opened> {
     let domain = socket.domain().map_err(|error| os_error(&error))?;
     let kind = socket.r#type().map_err(|error| os_error(&error))?;
     if kind != Type::STREAM || ![Domain::IPV4, Domain::IPV6, Domain::UNIX].contains(&domain) {
-        return Err(PyValueError::new_err(
-            "only stream sockets of TCP and unix can be taken over",
-        ));
+        return Err(PyValueError::new_err("only stream sockets of TCP and unix can be taken over"));
     }
     // ENOTCONN, if it is not.
     socket.peer_addr().map_err(|error| os_error(&error))?;

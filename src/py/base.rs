@@ -22,10 +22,7 @@ pub(super) struct BaseStream {
 
 impl BaseStream {
     pub(super) fn new(socket: Arc<Socket>) -> BaseStream {
-        BaseStream {
-            socket,
-            waiters: Default::default(),
-        }
+        BaseStream { socket, waiters: Default::default() }
     }
 
     pub(super) fn socket(&self) -> &Arc<Socket> {
@@ -40,6 +37,13 @@ impl BaseStream {
             let _ = waiter.set(Py::new(py, Waiter::new(direction))?);
         }
         Ok(waiter.get().expect("it has just been set"))
+    }
+
+    /// Forget a transfer that sleeps on a closed loop, which will never wake it; nobody but the
+    /// sleep may have kept it alive. Whether there was one.
+    pub(super) fn forget_dead(&self, py: Python<'_>, direction: Direction) -> bool {
+        let waiter = self.waiters[direction as usize].get();
+        waiter.is_some_and(|waiter| Waiter::forget_dead(waiter.bind(py)))
     }
 
     /// Have the loop let go of one direction.
@@ -64,22 +68,15 @@ impl BaseStream {
     }
 
     fn fd(&self, py: Python<'_>) -> PyResult<Arc<OwnedFd>> {
-        self.socket
-            .fd()
-            .map_err(|error| exception(py, error, "the stream"))
+        self.socket.fd().map_err(|error| exception(py, error, "the stream"))
     }
 
     fn describe(&self) -> String {
-        format!(
-            "peer={}",
-            String::from_utf8_lossy(&self.socket.peer().url())
-        )
+        format!("peer={}", String::from_utf8_lossy(&self.socket.peer().url()))
     }
 
     pub(super) fn send_eof(&self, py: Python<'_>) -> PyResult<()> {
-        self.socket
-            .send_eof()
-            .map_err(|error| exception(py, error, "the stream"))
+        self.socket.send_eof().map_err(|error| exception(py, error, "the stream"))
     }
 }
 
@@ -135,16 +132,10 @@ impl BaseStream {
     ) -> PyResult<Bound<'py, PyAny>> {
         const MAX: usize = 1024;
         if buflen > MAX {
-            return Err(PyValueError::new_err(format!(
-                "buflen must be from 0 to {MAX}"
-            )));
+            return Err(PyValueError::new_err(format!("buflen must be from 0 to {MAX}")));
         }
         let mut value = [0; MAX];
-        let room = if buflen == 0 {
-            size_of::<i32>()
-        } else {
-            buflen
-        };
+        let room = if buflen == 0 { size_of::<i32>() } else { buflen };
         let len = sys::getsockopt(self.fd(py)?.as_fd(), level, optname, &mut value[..room])
             .map_err(|error| os_error(&error))?;
         if buflen == 0 {
@@ -176,9 +167,7 @@ impl BaseStream {
                     set(Ok(bytes.extract()?))
                 }
             },
-            _ => Err(PyTypeError::new_err(
-                "pass an int or a buffer, or None and a length",
-            )),
+            _ => Err(PyTypeError::new_err("pass an int or a buffer, or None and a length")),
         }
     }
 
@@ -188,24 +177,13 @@ impl BaseStream {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let this = slf.get();
-        let state = if this.socket.handle().is_open() {
-            ""
-        } else {
-            " closed"
-        };
+        let state = if this.socket.handle().is_open() { "" } else { " closed" };
         let class = slf.get_type();
-        Ok(format!(
-            "<{}.{}{state} {}>",
-            class.module()?,
-            class.name()?,
-            this.describe()
-        ))
+        Ok(format!("<{}.{}{state} {}>", class.module()?, class.name()?, this.describe()))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.waiters
-            .iter()
-            .try_for_each(|waiter| visit.call(waiter.get()))
+        self.waiters.iter().try_for_each(|waiter| visit.call(waiter.get()))
     }
 }
 

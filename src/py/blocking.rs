@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
@@ -15,7 +14,7 @@ use super::transfer::{End, Job};
 use super::{convert, file, payload};
 use crate::engine;
 use crate::mem::Access;
-use crate::net::{Goal, Socket, State};
+use crate::net::{Error, Goal, Socket, State};
 
 /// A stream for threads.
 #[pyclass(frozen, extends = BaseStream, name = "Stream", module = "pinwire.blocking")]
@@ -40,7 +39,7 @@ fn run(stream: &Bound<'_, BaseStream>, mut job: Job, timeout: Option<Duration>) 
     let turn = socket
         .begin(job.transfer.direction())
         .map_err(|error| exception(py, error, "the stream"))?;
-    let result = match job.attempt(py, socket, usize::MAX) {
+    let result = match job.attempt(py, socket, engine::CALL) {
         Ok(State::Done) => {
             engine::count_inline(socket);
             Ok(())
@@ -64,12 +63,19 @@ fn run(stream: &Bound<'_, BaseStream>, mut job: Job, timeout: Option<Duration>) 
     drop(job);
     match result {
         Ok(()) => Ok(progress.transferred()),
-        Err(failure) => Err(with_progress(
-            py,
-            failure.into_exception(py, "the stream"),
-            &progress,
-        )),
+        Err(failure) => Err(with_progress(py, failure.into_exception(py, "the stream"), &progress)),
     }
+}
+
+fn accept(
+    py: Python<'_>,
+    listener: &BaseListener,
+    timeout: Option<Duration>,
+) -> Result<Arc<Socket>, Failure> {
+    let deadline = convert::deadline(timeout);
+    let listener = listener.listener();
+    let mut signals = || Ok(Python::attach(|py| py.check_signals())?);
+    py.detach(|| engine::accept(listener, deadline, &mut signals))
 }
 
 #[pymethods]
@@ -117,11 +123,7 @@ impl BlockingStream {
         timeout: Option<f64>,
     ) -> PyResult<u64> {
         let timeout = convert::timeout(timeout)?;
-        run(
-            slf.as_super(),
-            Job::file(file::range(file, offset, count)?),
-            timeout,
-        )
+        run(slf.as_super(), Job::file(file::range(file, offset, count)?), timeout)
     }
 
     #[pyo3(signature = (buffer, /, *, nbytes = 0, timeout = None, copy = None))]
@@ -187,14 +189,11 @@ impl BlockingListener {
         slf: &Bound<'py, Self>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, BlockingStream>> {
-        let py = slf.py();
-        let deadline = convert::deadline(convert::timeout(timeout)?);
-        let listener = slf.as_super().get().listener();
-        let mut signals = || Ok(Python::attach(|py| py.check_signals())?);
-        let socket = py
-            .detach(|| engine::accept::<Failure>(listener, deadline, &mut signals))
-            .map_err(|failure| failure.into_exception(py, "the listener"))?;
-        BlockingStream::wrap(py, socket)
+        let timeout = convert::timeout(timeout)?;
+        match accept(slf.py(), slf.as_super().get(), timeout) {
+            Ok(socket) => BlockingStream::wrap(slf.py(), socket),
+            Err(failure) => Err(failure.into_exception(slf.py(), "the listener")),
+        }
     }
 
     fn close(slf: &Bound<'_, Self>) {
@@ -205,15 +204,13 @@ impl BlockingListener {
         slf
     }
 
-    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, BlockingStream>> {
-        BlockingListener::accept(slf, None).map_err(|error| {
-            let closed = !slf.as_super().get().listener().handle().is_open();
-            if closed {
-                PyStopIteration::new_err(())
-            } else {
-                error
-            }
-        })
+    /// None, the end of a `for` loop, once it is closed.
+    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, BlockingStream>>> {
+        match accept(slf.py(), slf.as_super().get(), None) {
+            Ok(socket) => BlockingStream::wrap(slf.py(), socket).map(Some),
+            Err(Failure::Core(Error::Closed)) => Ok(None),
+            Err(failure) => Err(failure.into_exception(slf.py(), "the listener")),
+        }
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {

@@ -63,12 +63,7 @@ impl BufferPin {
             // SAFETY: the exporter promised `len` bytes at `buf` until the release, which comes
             // after the transfer's end (`Pins`). Python code may write to them at any time.
             // The size is `view.len`, never `len(object)`.
-            return Ok(unsafe {
-                Runs::contiguous(Region {
-                    base,
-                    len: view.len as usize,
-                })
-            });
+            return Ok(unsafe { Runs::contiguous(Region { base, len: view.len as usize }) });
         }
         let dims: Vec<Dim> = (0..view.ndim as usize)
             .map(|i| {
@@ -101,11 +96,7 @@ impl BufferPin {
     }
 
     fn request(exporter: &Bound<'_, PyAny>, flags: c_int, access: Access) -> PyResult<BufferPin> {
-        let writable = if access == Access::Write {
-            ffi::PyBUF_WRITABLE
-        } else {
-            0
-        };
+        let writable = if access == Access::Write { ffi::PyBUF_WRITABLE } else { 0 };
         let view = Box::into_raw(Box::new(ffi::Py_buffer::new()));
         // SAFETY: attached; `view` is ours, and stays where it is until it is released.
         let result = unsafe { ffi::PyObject_GetBuffer(exporter.as_ptr(), view, flags | writable) };
@@ -115,10 +106,7 @@ impl BufferPin {
             return Err(PyErr::fetch(exporter.py()));
         }
         let view = NonNull::new(view).expect("a Box is not null");
-        Ok(BufferPin {
-            view,
-            exporter: exporter.clone().unbind(),
-        })
+        Ok(BufferPin { view, exporter: exporter.clone().unbind() })
     }
 
     fn view(&self) -> &ffi::Py_buffer {
@@ -147,9 +135,7 @@ impl BufferPin {
         }
         // SAFETY: the shape has `ndim` entries, and Python code cannot change a view's shape.
         let shape = unsafe { slice::from_raw_parts(view.shape, view.ndim as usize) };
-        let nbytes = shape
-            .iter()
-            .try_fold(view.itemsize, |n, &extent| n.checked_mul(extent));
+        let nbytes = shape.iter().try_fold(view.itemsize, |n, &extent| n.checked_mul(extent));
         if shape.iter().any(|&extent| extent < 0) {
             return refuse("shape is negative");
         }
@@ -167,11 +153,7 @@ impl BufferPin {
         }
         // SAFETY: a view's format is a C string that lives as long as the view.
         let format = unsafe { CStr::from_ptr(format) };
-        if holds_objects(format.to_bytes()) {
-            Err(holds_pointers(exporter))
-        } else {
-            Ok(())
-        }
+        if holds_objects(format.to_bytes()) { Err(holds_pointers(exporter)) } else { Ok(()) }
     }
 
     /// The same where the exporter gave no format: its dtype, or its owner's, has to tell.
@@ -212,17 +194,11 @@ pub(super) fn exports_buffer(object: &Bound<'_, PyAny>) -> bool {
 
 /// Whether a format (PEP 3118) has an `O` that is not part of a field's name.
 fn holds_objects(format: &[u8]) -> bool {
-    format
-        .split(|&c| c == b':')
-        .step_by(2)
-        .any(|part| part.contains(&b'O'))
+    format.split(|&c| c == b':').step_by(2).any(|part| part.contains(&b'O'))
 }
 
 fn holds_pointers(exporter: &Bound<'_, PyAny>) -> PyErr {
-    let name = exporter
-        .get_type()
-        .name()
-        .map_or_else(|_| "object".into(), |n| n.to_string());
+    let name = exporter.get_type().name().map_or_else(|_| "object".into(), |n| n.to_string());
     PyTypeError::new_err(format!(
         "this {name} holds pointers to Python objects, not their values: they mean nothing in \
          another process; convert it to a dtype of plain values first (for strings a fixed \

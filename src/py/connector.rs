@@ -41,23 +41,15 @@ pub(super) fn parse_address<'py>(address: &Bound<'py, PyAny>) -> PyResult<Bound<
 
 fn host_and_port<'py>(pair: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
     // IPv6 addresses of the stdlib have a flow label and a scope behind the port.
-    let host: Option<String> = pair
-        .get_item(0)
-        .and_then(|host| host.extract())
-        .map_err(|_| {
-            PyTypeError::new_err("an address as a tuple is (host, port): a str and an int")
-        })?;
-    let port: i64 = pair
-        .get_item(1)
-        .and_then(|port| port.extract())
-        .map_err(|_| {
-            PyTypeError::new_err("an address as a tuple is (host, port): a str and an int")
-        })?;
+    let host: Option<String> = pair.get_item(0).and_then(|host| host.extract()).map_err(|_| {
+        PyTypeError::new_err("an address as a tuple is (host, port): a str and an int")
+    })?;
+    let port: i64 = pair.get_item(1).and_then(|port| port.extract()).map_err(|_| {
+        PyTypeError::new_err("an address as a tuple is (host, port): a str and an int")
+    })?;
     let port = u16::try_from(port)
         .map_err(|_| PyValueError::new_err(format!("port {port} is not from 0 to 65535")))?;
-    Ok((host.unwrap_or_default(), port)
-        .into_pyobject(pair.py())?
-        .into_any())
+    Ok((host.unwrap_or_default(), port).into_pyobject(pair.py())?.into_any())
 }
 
 /// A connection that is being made.
@@ -82,9 +74,7 @@ impl Connector {
     ) -> PyResult<Connector> {
         let addresses = sockaddrs(addresses)?;
         let race = Race::new(addresses, stream_options(options)?);
-        Ok(Connector {
-            state: Mutex::new(State::Racing(race)),
-        })
+        Ok(Connector { state: Mutex::new(State::Racing(race)) })
     }
 
     /// Do what can be done without waiting. None once connected; otherwise the descriptors whose
@@ -143,10 +133,7 @@ impl Connector {
 
 impl Connector {
     fn replace(&self, state: State) -> State {
-        std::mem::replace(
-            &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner),
-            state,
-        )
+        std::mem::replace(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner), state)
     }
 }
 
@@ -203,12 +190,7 @@ fn sockaddr(address: &Bound<'_, PyAny>) -> PyResult<SockAddr> {
         let name = UnixName::from_bytes(name.as_bytes());
         return name.to_sockaddr().map_err(|error| os_error(&error));
     }
-    let number = |i| {
-        address
-            .get_item(i)
-            .and_then(|item| item.extract::<u32>())
-            .unwrap_or(0)
-    };
+    let number = |i| address.get_item(i).and_then(|item| item.extract::<u32>()).unwrap_or(0);
     let host: String = address.get_item(0)?.extract()?;
     let port: u16 = address.get_item(1)?.extract()?;
     let ip = host.split('%').next().unwrap_or_default().parse();

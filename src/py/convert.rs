@@ -83,29 +83,20 @@ fn buffer_size(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<usize>> 
 
 fn keepalive(value: &Bound<'_, PyAny>) -> PyResult<Keepalive> {
     if let Ok(on) = value.cast::<PyBool>() {
-        return Ok(if on.is_true() {
-            Keepalive::On
-        } else {
-            Keepalive::Off
-        });
+        return Ok(if on.is_true() { Keepalive::On } else { Keepalive::Off });
     }
     let seconds: f64 = value.extract()?;
     if seconds > 0.0 {
         return Ok(Keepalive::After(seconds.ceil() as u32));
     }
-    Err(PyValueError::new_err(
-        "keepalive must be a bool or a positive number of seconds",
-    ))
+    Err(PyValueError::new_err("keepalive must be a bool or a positive number of seconds"))
 }
 
 /// The URL of an address, as Python decodes file names.
 pub(super) fn url<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyString>> {
     static DECODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let url = PyBytes::new(py, &address.url());
-    Ok(DECODE
-        .import(py, "os", "fsdecode")?
-        .call1((url,))?
-        .cast_into()?)
+    Ok(DECODE.import(py, "os", "fsdecode")?.call1((url,))?.cast_into()?)
 }
 
 /// The named tuple `Credentials`.
@@ -160,8 +151,7 @@ fn named_tuple<'py>(
         let kwargs = PyDict::new(py);
         kwargs.set_item("module", "pinwire")?;
         let make = py.import("collections")?.getattr("namedtuple")?;
-        make.call((name, fields.to_vec()), Some(&kwargs))
-            .map(Bound::unbind)
+        make.call((name, fields.to_vec()), Some(&kwargs)).map(Bound::unbind)
     })?;
     Ok(class.bind(py))
 }

@@ -120,10 +120,7 @@ impl TensorPin {
             compact = compact.wrapping_mul(shape[i]);
         }
         dims.reverse();
-        let base = tensor
-            .data
-            .cast::<u8>()
-            .wrapping_add(tensor.byte_offset as usize);
+        let base = tensor.data.cast::<u8>().wrapping_add(tensor.byte_offset as usize);
         // SAFETY: the producer promised the memory of the shape until the deleter is called,
         // which comes after the transfer's end (`Pins`). Others may write to it at any time.
         unsafe { Runs::new(base, itemsize, &dims) }
@@ -153,9 +150,7 @@ impl TensorPin {
         if let Some(legacy) = pointer(LEGACY)? {
             return Ok(TensorPin(Managed::Legacy(legacy.cast())));
         }
-        Err(PyBufferError::new_err(
-            "__dlpack__ did not return a fresh DLPack capsule",
-        ))
+        Err(PyBufferError::new_err("__dlpack__ did not return a fresh DLPack capsule"))
     }
 
     fn check(&self, access: Access) -> PyResult<()> {
@@ -183,9 +178,7 @@ impl TensorPin {
             return Err(on_a_device());
         }
         if tensor.dtype.code == OPAQUE {
-            return Err(PyTypeError::new_err(
-                "this tensor holds opaque handles, not values",
-            ));
+            return Err(PyTypeError::new_err("this tensor holds opaque handles, not values"));
         }
         if !(u32::from(tensor.dtype.bits) * u32::from(tensor.dtype.lanes)).is_multiple_of(8) {
             return refuse("its items are not whole bytes: convert it to a wider dtype first");
@@ -245,11 +238,7 @@ fn refuse_devices(object: &Bound<'_, PyAny>) -> PyResult<()> {
         .get_item(0)?
         .call_method0(intern!(object.py(), "__index__"))?
         .extract()?;
-    if CPU_DEVICES.contains(&kind) {
-        Ok(())
-    } else {
-        Err(on_a_device())
-    }
+    if CPU_DEVICES.contains(&kind) { Ok(()) } else { Err(on_a_device()) }
 }
 
 fn export<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

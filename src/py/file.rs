@@ -24,9 +24,7 @@ pub(super) fn range(
     count: Option<i64>,
 ) -> PyResult<(FileRange, Position)> {
     let start = not_negative("offset", offset)?;
-    let count = count
-        .map(|count| not_negative("count", count))
-        .transpose()?;
+    let count = count.map(|count| not_negative("count", count)).transpose()?;
     refuse_text(file)?;
     let number: RawFd = match file.call_method0("fileno") {
         Ok(number) => number.extract()?,
@@ -43,31 +41,20 @@ pub(super) fn range(
     // SAFETY: borrowed for this call, in which Python cannot close it: we hold the GIL. A number
     // that is not open is EBADF.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
-    let size = sys::file_size(borrowed)
-        .map_err(|error| os_error(&error))?
-        .ok_or_else(|| {
-            PyValueError::new_err("send_file needs a regular file, not a pipe, socket or device")
-        })?;
+    let size = sys::file_size(borrowed).map_err(|error| os_error(&error))?.ok_or_else(|| {
+        PyValueError::new_err("send_file needs a regular file, not a pipe, socket or device")
+    })?;
     let own = sys::duplicate(borrowed).map_err(|error| os_error(&error))?;
     let left = size.saturating_sub(start);
     let count = count.map_or(left, |count| count.min(left));
-    Ok((
-        FileRange::new(own, start, count),
-        Position {
-            file: file.clone().unbind(),
-            start,
-        },
-    ))
+    Ok((FileRange::new(own, start, count), Position { file: file.clone().unbind(), start }))
 }
 
 impl Position {
     /// As `socket.sendfile` does: leave the file behind the last byte sent.
     pub(super) fn settle(&self, py: Python<'_>, sent: u64) {
         // A file that was closed meanwhile has no position.
-        let _ = self
-            .file
-            .bind(py)
-            .call_method1("seek", (self.start + sent,));
+        let _ = self.file.bind(py).call_method1("seek", (self.start + sent,));
     }
 
     pub(super) fn file(&self) -> &Py<PyAny> {
@@ -86,9 +73,7 @@ fn refuse_text(file: &Bound<'_, PyAny>) -> PyResult<()> {
     };
     match mode.extract::<String>() {
         Ok(mode) if mode.contains('b') => Ok(()),
-        Ok(_) => Err(PyValueError::new_err(
-            "the file must be opened in binary mode ('rb')",
-        )),
+        Ok(_) => Err(PyValueError::new_err("the file must be opened in binary mode ('rb')")),
         Err(_) => Err(PyTypeError::new_err(
             "send_file sends a file as it is on disk; this object decodes what it reads: open \
              the file itself, in binary mode",

@@ -26,11 +26,7 @@ pub(super) struct BaseListener {
 
 impl BaseListener {
     pub(super) fn new(listener: net::Listener) -> BaseListener {
-        BaseListener {
-            listener,
-            accepting: Arc::default(),
-            waiter: OnceLock::new(),
-        }
+        BaseListener { listener, accepting: Arc::default(), waiter: OnceLock::new() }
     }
 
     pub(super) fn listener(&self) -> &net::Listener {
@@ -102,10 +98,7 @@ impl Listener {
 
     fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<Operation>> {
         let listener = slf.clone().into_any().unbind();
-        Py::new(
-            slf.py(),
-            Operation::settled("Listener.__aenter__", Some(listener)),
-        )
+        Py::new(slf.py(), Operation::settled("Listener.__aenter__", Some(listener)))
     }
 
     #[pyo3(signature = (*_exc))]
@@ -136,13 +129,16 @@ impl Accept {
     ) -> PyResult<Py<Operation>> {
         let wait = Wait::new(convert::timeout(timeout)?);
         let listener_of = listener.as_super().clone().unbind();
-        let accept = Accept {
-            listener: listener_of,
-            wait,
-            turn: None,
-            iterating,
-        };
+        let accept = Accept { listener: listener_of, wait, turn: None, iterating };
         Py::new(listener.py(), Operation::new(name, accept))
+    }
+
+    fn begin(&self, py: Python<'_>, base: &BaseListener) -> Result<Turn, Error> {
+        // See `Moving::begin`.
+        Turn::take(&base.accepting).or_else(|error| match base.waiter.get() {
+            Some(waiter) if Waiter::forget_dead(waiter.bind(py)) => Turn::take(&base.accepting),
+            _ => Err(error),
+        })
     }
 
     fn waiter(&self, py: Python<'_>) -> PyResult<&Py<Waiter>> {
@@ -163,7 +159,7 @@ impl Steps for Accept {
         let expired = if self.turn.is_some() {
             self.wait.wake(py)?
         } else {
-            self.turn = Some(Turn::take(&base.accepting).map_err(raise)?);
+            self.turn = Some(self.begin(py, base).map_err(raise)?);
             self.wait.begin();
             if budget::spend() {
                 budget::renew();
@@ -173,20 +169,10 @@ impl Steps for Accept {
         };
         let Some(fd) = base.listener.handle().get() else {
             let closed = raise(Error::Closed);
-            return Err(if self.iterating {
-                PyStopAsyncIteration::new_err(())
-            } else {
-                closed
-            });
+            return Err(if self.iterating { PyStopAsyncIteration::new_err(()) } else { closed });
         };
-        match base
-            .listener
-            .accept(&fd)
-            .map_err(|error| raise(error.into()))?
-        {
-            Some(socket) => Ok(Flow::Complete(
-                Stream::wrap(py, socket)?.into_any().unbind(),
-            )),
+        match base.listener.accept(&fd).map_err(|error| raise(error.into()))? {
+            Some(socket) => Ok(Flow::Complete(Stream::wrap(py, socket)?.into_any().unbind())),
             None if expired => Err(raise(Error::TimedOut)),
             None => {
                 let waiter = self.waiter(py)?.clone_ref(py);
@@ -196,9 +182,12 @@ impl Steps for Accept {
     }
 
     fn interrupt(&mut self, py: Python<'_>, reason: PyErr) -> PyErr {
-        // A timer that is left would only find nobody to wake.
-        let _ = self.wait.wake(py);
+        self.wait.end(py);
         reason
+    }
+
+    fn is_asleep(&self) -> bool {
+        self.wait.is_asleep()
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

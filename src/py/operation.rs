@@ -1,8 +1,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{
-    PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError,
-};
+use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -16,6 +14,9 @@ pub(super) trait Steps: Send {
 
     /// It ends here, by this exception; gives the one to raise.
     fn interrupt(&mut self, py: Python<'_>, reason: PyErr) -> PyErr;
+
+    /// Whether a task sleeps in it and has not been woken.
+    fn is_asleep(&self) -> bool;
 
     /// Visit the Python objects it holds.
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
@@ -50,18 +51,12 @@ enum State {
 
 impl Operation {
     pub(super) fn new(name: &'static str, steps: impl Steps + 'static) -> Operation {
-        Operation {
-            name,
-            state: Mutex::new(State::Fresh(Box::new(steps))),
-        }
+        Operation { name, state: Mutex::new(State::Fresh(Box::new(steps))) }
     }
 
     /// An operation that is already done; it has not to be awaited, but may be.
     pub(super) fn settled(name: &'static str, value: Option<Py<PyAny>>) -> Operation {
-        Operation {
-            name,
-            state: Mutex::new(State::Settled(value)),
-        }
+        Operation { name, state: Mutex::new(State::Settled(value)) }
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -72,16 +67,16 @@ impl Operation {
     fn begin(&self) -> PyResult<State> {
         let mut state = self.lock();
         match &*state {
-            State::Running => Err(PyValueError::new_err(format!(
-                "{} is already being awaited",
-                self.name
-            ))),
-            State::Ended => Err(PyRuntimeError::new_err(format!(
-                "{} was already awaited",
-                self.name
-            ))),
+            State::Running => Err(self.is_awaited()),
+            State::Ended => {
+                Err(PyRuntimeError::new_err(format!("{} was already awaited", self.name)))
+            }
             _ => Ok(std::mem::replace(&mut *state, State::Running)),
         }
+    }
+
+    fn is_awaited(&self) -> PyErr {
+        PyRuntimeError::new_err(format!("{} is already being awaited", self.name))
     }
 
     fn set(&self, state: State) {
@@ -94,6 +89,10 @@ impl Operation {
 
     fn resume(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let mut steps = match self.begin()? {
+            State::Suspended(steps) if steps.is_asleep() => {
+                self.set(State::Suspended(steps));
+                return Err(self.is_awaited());
+            }
             State::Fresh(steps) | State::Suspended(steps) => steps,
             State::Settled(value) => {
                 self.set(State::Ended);

@@ -7,13 +7,8 @@ use pyo3::types::{PyList, PyString, PyTuple};
 /// The TypeError for an object that is no exporter.
 pub(super) fn of(object: &Bound<'_, PyAny>) -> PyErr {
     let class = object.get_type();
-    let name = class
-        .name()
-        .map_or_else(|_| "object".into(), |name| name.to_string());
-    PyTypeError::new_err(format!(
-        "a {name} does not export its memory: {}",
-        way_out(object, &name)
-    ))
+    let name = class.name().map_or_else(|_| "object".into(), |name| name.to_string());
+    PyTypeError::new_err(format!("a {name} does not export its memory: {}", way_out(object, &name)))
 }
 
 fn way_out(object: &Bound<'_, PyAny>, name: &str) -> &'static str {
@@ -27,10 +22,7 @@ fn way_out(object: &Bound<'_, PyAny>, name: &str) -> &'static str {
         "pass its .getbuffer()"
     } else if name == "SharedMemory" && has("buf") {
         "pass its .buf"
-    } else if matches!(
-        name,
-        "DataFrame" | "LazyFrame" | "Table" | "RecordBatch" | "ChunkedArray"
-    ) {
+    } else if matches!(name, "DataFrame" | "LazyFrame" | "Table" | "RecordBatch" | "ChunkedArray") {
         "a table is several buffers; pass its columns, each with .to_numpy(), to send_buffers \
          (whole tables are for Channel.send_object, which this version does not have yet)"
     } else if has("to_numpy") {

@@ -16,10 +16,7 @@ pub(super) struct Stream;
 
 impl Stream {
     pub(super) fn wrap(py: Python<'_>, socket: Arc<Socket>) -> PyResult<Bound<'_, Stream>> {
-        Bound::new(
-            py,
-            PyClassInitializer::from(BaseStream::new(socket)).add_subclass(Stream),
-        )
+        Bound::new(py, PyClassInitializer::from(BaseStream::new(socket)).add_subclass(Stream))
     }
 
     fn settled(
@@ -52,12 +49,7 @@ impl Stream {
     ) -> PyResult<Bound<'py, Transfer>> {
         let timeout = convert::timeout(timeout)?;
         let memory = payload::one(buffer, Access::Read, convert::copying(copy), Ok)?;
-        awaitable(
-            slf.as_super(),
-            "Stream.send_buffer",
-            Job::memory(memory, Goal::All),
-            timeout,
-        )
+        awaitable(slf.as_super(), "Stream.send_buffer", Job::memory(memory, Goal::All), timeout)
     }
 
     #[pyo3(signature = (buffers, /, *, timeout = None, copy = None))]
@@ -69,12 +61,7 @@ impl Stream {
     ) -> PyResult<Bound<'py, Transfer>> {
         let timeout = convert::timeout(timeout)?;
         let memory = payload::many(buffers, Access::Read, convert::copying(copy))?;
-        awaitable(
-            slf.as_super(),
-            "Stream.send_buffers",
-            Job::memory(memory, Goal::All),
-            timeout,
-        )
+        awaitable(slf.as_super(), "Stream.send_buffers", Job::memory(memory, Goal::All), timeout)
     }
 
     #[pyo3(signature = (file, /, offset = 0, count = None, *, timeout = None))]
@@ -101,12 +88,7 @@ impl Stream {
         let timeout = convert::timeout(timeout)?;
         let limit = |len| convert::limit(nbytes, len);
         let memory = payload::one(buffer, Access::Write, convert::copying(copy), limit)?;
-        awaitable(
-            slf.as_super(),
-            "Stream.recv_into",
-            Job::memory(memory, Goal::Some),
-            timeout,
-        )
+        awaitable(slf.as_super(), "Stream.recv_into", Job::memory(memory, Goal::Some), timeout)
     }
 
     #[pyo3(signature = (buffer, /, *, timeout = None, copy = None))]

@@ -57,21 +57,13 @@ impl Job {
     /// A transfer of memory.
     pub(super) fn memory((cursor, pins): (crate::mem::Cursor, Pins), goal: Goal) -> Job {
         let transfer = net::Transfer::new(Payload::Memory(cursor), goal);
-        Job {
-            transfer,
-            pins,
-            position: None,
-        }
+        Job { transfer, pins, position: None }
     }
 
     /// A transfer of a file's bytes.
     pub(super) fn file((range, position): (net::FileRange, Position)) -> Job {
         let transfer = net::Transfer::new(Payload::File(range), Goal::All);
-        Job {
-            transfer,
-            pins: Pins::default(),
-            position: Some(position),
-        }
+        Job { transfer, pins: Pins::default(), position: Some(position) }
     }
 
     /// Whether to give the GIL away for the next system call.
@@ -107,10 +99,7 @@ impl Job {
             && self.transfer.direction() == Direction::Send
             && (1..nbytes).contains(&transferred)
         {
-            socket.tear(Torn {
-                transferred,
-                nbytes,
-            });
+            socket.tear(Torn { transferred, nbytes });
         }
     }
 }
@@ -126,11 +115,7 @@ pub(super) enum End {
 
 impl From<&Error> for End {
     fn from(error: &Error) -> End {
-        if error.ends_the_connection() {
-            End::Final
-        } else {
-            End::Interrupted
-        }
+        if error.ends_the_connection() { End::Final } else { End::Interrupted }
     }
 }
 
@@ -154,13 +139,8 @@ pub(super) fn awaitable<'py>(
     let progress = Arc::clone(job.transfer.progress());
     let stream = stream.clone();
     let py = stream.py();
-    let moving = Moving {
-        stream: stream.unbind(),
-        job,
-        turn: None,
-        wait: Wait::new(timeout),
-        slept: false,
-    };
+    let moving =
+        Moving { stream: stream.unbind(), job, turn: None, wait: Wait::new(timeout), slept: false };
     let operation = PyClassInitializer::from(Operation::new(name, moving));
     Bound::new(py, operation.add_subclass(Transfer { progress }))
 }
@@ -173,26 +153,24 @@ impl Moving {
     /// Until done, or what to yield.
     fn advance(&mut self, py: Python<'_>) -> Result<Flow, Stop> {
         let socket = Arc::clone(self.socket());
-        let mut expired = if self.turn.is_none() {
-            self.turn = Some(socket.begin(self.job.transfer.direction())?);
+        if self.turn.is_none() {
+            self.turn = Some(self.begin(py, &socket)?);
             self.wait.begin();
             if budget::spend() {
                 return Ok(turn_of_the_loop(py));
             }
-            false
-        } else {
-            self.wait.wake(py)?
-        };
+        }
+        let mut expired = self.wait.wake(py)?;
         loop {
-            let mut state = self.job.attempt(py, &socket, CALL_ON_LOOP)?;
-            if state == State::Starved && !socket.busy_poll().is_zero() {
-                state = self.spin(py, &socket)?;
-            }
-            match state {
+            match self.job.attempt(py, &socket, CALL_ON_LOOP)? {
                 State::Done => return Ok(Flow::Complete(self.complete(py, &socket)?)),
-                _ if expired => return Err(Error::TimedOut.into()),
+                State::Starved if expired => return Err(Error::TimedOut.into()),
+                State::Moving if expired && !self.wait.is_over_at_once() => {
+                    return Err(Error::TimedOut.into());
+                }
                 State::Moving if budget::spend() => return Ok(turn_of_the_loop(py)),
                 State::Moving => expired = self.wait.wake(py)?,
+                State::Starved if self.spin(py, &socket)? => expired = self.wait.wake(py)?,
                 State::Starved => {
                     // The seam for bulk: what is large from here on need not stay on this thread.
                     return self.sleep(py, &socket, socket.fd()?);
@@ -201,18 +179,30 @@ impl Moving {
         }
     }
 
+    fn begin(&self, py: Python<'_>, socket: &Arc<Socket>) -> Result<Turn, Error> {
+        let direction = self.job.transfer.direction();
+        socket.begin(direction).or_else(|error| match error {
+            // Whoever is in flight may sleep on a loop that was closed under it.
+            Error::Busy(_) if self.stream.get().forget_dead(py, direction) => {
+                socket.begin(direction)
+            }
+            error => Err(error),
+        })
+    }
+
     fn sleep(&mut self, py: Python<'_>, socket: &Socket, fd: Arc<OwnedFd>) -> Result<Flow, Stop> {
         self.slept = true;
         socket.stats().waits.fetch_add(1, Ordering::Relaxed);
-        let waiter = self
-            .stream
-            .get()
-            .waiter(py, self.job.transfer.direction())?;
+        let waiter = self.stream.get().waiter(py, self.job.transfer.direction())?;
         Ok(Flow::Suspend(self.wait.sleep(py, waiter, fd)?))
     }
 
-    fn spin(&mut self, py: Python<'_>, socket: &Socket) -> Result<State, Error> {
-        let until = Instant::now() + socket.busy_poll();
+    /// Retry for the time the user gave (`busy_poll`). Whether something moved.
+    fn spin(&mut self, py: Python<'_>, socket: &Socket) -> Result<bool, Error> {
+        if socket.busy_poll().is_zero() {
+            return Ok(false);
+        }
+        let until = self.wait.at_most(Instant::now() + socket.busy_poll());
         let transfer = &mut self.job.transfer;
         py.detach(|| engine::spin(socket, transfer, CALL_ON_LOOP, until))
     }
@@ -262,10 +252,13 @@ impl Steps for Moving {
     }
 
     fn interrupt(&mut self, py: Python<'_>, reason: PyErr) -> PyErr {
-        // A timer that is left would only find nobody to wake.
-        let _ = self.wait.wake(py);
+        self.wait.end(py);
         self.end(py, End::Interrupted);
         errors::with_progress(py, reason, self.job.transfer.progress())
+    }
+
+    fn is_asleep(&self) -> bool {
+        self.wait.is_asleep()
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -19,12 +19,7 @@ pub(super) struct Wait {
 
 impl Wait {
     pub(super) fn new(timeout: Option<Duration>) -> Wait {
-        Wait {
-            timeout,
-            deadline: None,
-            timer: None,
-            waiter: None,
-        }
+        Wait { timeout, deadline: None, timer: None, waiter: None }
     }
 
     /// The operation is awaited: its time runs.
@@ -43,9 +38,7 @@ impl Wait {
         let waiter = waiter.bind(py);
         Waiter::arm(waiter, &event_loop, fd)?;
         if let Some(deadline) = self.deadline {
-            let left = deadline
-                .saturating_duration_since(Instant::now())
-                .as_secs_f64();
+            let left = deadline.saturating_duration_since(Instant::now()).as_secs_f64();
             let expire = waiter.getattr(intern!(py, "_expire"))?;
             let timer = event_loop.call_method1(intern!(py, "call_later"), (left, expire))?;
             self.timer = Some(timer.unbind());
@@ -59,14 +52,32 @@ impl Wait {
         if let Some(timer) = self.timer.take() {
             timer.call_method0(py, intern!(py, "cancel"))?;
         }
-        let expired = self
-            .waiter
-            .take()
-            .is_some_and(|waiter| waiter.get().has_expired());
-        Ok(expired
-            || self
-                .deadline
-                .is_some_and(|deadline| deadline <= Instant::now()))
+        let expired = self.waiter.take().is_some_and(|waiter| waiter.get().has_expired());
+        Ok(expired || self.deadline.is_some_and(|deadline| deadline <= Instant::now()))
+    }
+
+    /// The operation ends from outside: a task that sleeps in it is to find out.
+    pub(super) fn end(&mut self, py: Python<'_>) {
+        if let Some(waiter) = &self.waiter {
+            Waiter::wake(waiter.bind(py));
+        }
+        // A timer that is left would only find nobody to wake.
+        let _ = self.wake(py);
+    }
+
+    /// Whether a task sleeps in it and has not been woken.
+    pub(super) fn is_asleep(&self) -> bool {
+        self.waiter.as_ref().is_some_and(|waiter| waiter.get().has_sleeper())
+    }
+
+    /// Whether the operation is not to wait at all (a timeout of 0).
+    pub(super) fn is_over_at_once(&self) -> bool {
+        self.timeout == Some(Duration::ZERO)
+    }
+
+    /// The earlier of a moment and the deadline.
+    pub(super) fn at_most(&self, moment: Instant) -> Instant {
+        self.deadline.map_or(moment, |deadline| deadline.min(moment))
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

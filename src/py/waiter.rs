@@ -1,4 +1,4 @@
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -27,18 +27,11 @@ pub(super) struct Waiter {
 /// No Python code runs while it is locked: not even by dropping an object.
 #[derive(Default)]
 struct State {
-    registration: Option<Registration>,
+    watch: Option<Py<Watch>>,
     blocking: bool,
     sleeper: Option<Sleeper>,
     /// Why the last sleep ended; None while one is under way.
     outcome: Option<Outcome>,
-}
-
-/// A loop watches this descriptor for us. Holding it keeps its number from being given to another
-/// file before the loop has let go of it.
-struct Registration {
-    event_loop: Py<PyAny>,
-    fd: Arc<OwnedFd>,
 }
 
 /// A task, as it asked to be woken.
@@ -55,10 +48,7 @@ enum Outcome {
 
 impl Waiter {
     pub(super) fn new(direction: Direction) -> Waiter {
-        Waiter {
-            direction,
-            state: Mutex::default(),
-        }
+        Waiter { direction, state: Mutex::default() }
     }
 
     /// Prepare to be yielded to a task of this loop, which then sleeps until `fd` is ready.
@@ -68,30 +58,27 @@ impl Waiter {
         fd: Arc<OwnedFd>,
     ) -> PyResult<()> {
         let this = slf.get();
-        let current = this
-            .lock()
-            .registration
-            .as_ref()
-            .is_some_and(|registration| {
-                registration.event_loop.is(event_loop) && Arc::ptr_eq(&registration.fd, &fd)
-            });
+        let current = this.lock().watch.as_ref().is_some_and(|w| w.get().is_of(event_loop, &fd));
         if !current {
             Waiter::unregister(slf);
-            let add = match this.direction {
-                Direction::Send => intern!(slf.py(), "add_writer"),
-                Direction::Receive => intern!(slf.py(), "add_reader"),
-            };
-            event_loop.call_method1(add, (fd.as_raw_fd(), slf))?;
-            let event_loop = event_loop.clone().unbind();
-            this.lock().registration = Some(Registration { event_loop, fd });
+            let watch = Watch::begin(slf, event_loop, fd)?;
+            this.lock().watch = Some(watch);
         }
         let old = {
             let mut state = this.lock();
+            if state.sleeper.is_some() {
+                return Err(PyRuntimeError::new_err("another task already waits here"));
+            }
             state.blocking = true;
-            (state.outcome.take(), state.sleeper.take())
+            state.outcome.take()
         };
         drop(old);
         Ok(())
+    }
+
+    /// Whether a task sleeps here and has not been woken.
+    pub(super) fn has_sleeper(&self) -> bool {
+        self.lock().sleeper.is_some()
     }
 
     /// Whether the last sleep ended because the time was over.
@@ -101,44 +88,63 @@ impl Waiter {
 
     /// End a sleep, if there is one, from outside the loop's callbacks and from any thread.
     pub(super) fn wake(slf: &Bound<'_, Self>) {
-        Waiter::end_sleep(slf, Outcome::Ready, Wake::Soon);
+        Waiter::wake_soon(slf, Outcome::Ready);
+    }
+
+    /// Forget a task that sleeps on a closed loop: it is never going to be woken, and may live
+    /// only because we hold it. Whether there was one.
+    pub(super) fn forget_dead(slf: &Bound<'_, Self>) -> bool {
+        let this = slf.get();
+        let watch = this.lock().watch.as_ref().map(|watch| watch.clone_ref(slf.py()));
+        let dead = watch.is_some_and(|watch| watch.get().loop_is_closed(slf.py()));
+        let sleeper = if dead { this.lock().sleeper.take() } else { None };
+        sleeper.is_some()
     }
 
     /// Have the loop let go of the descriptor; a loop that runs in another thread does it later.
     pub(super) fn unregister(slf: &Bound<'_, Self>) {
-        let registration = slf.get().lock().registration.take();
-        if let Some(registration) = registration
-            && let Err(error) = registration.remove(slf)
+        let watch = slf.get().lock().watch.take();
+        if let Some(watch) = watch
+            && let Err(error) = Watch::end(watch.bind(slf.py()))
         {
             error.write_unraisable(slf.py(), Some(slf));
         }
     }
 
-    fn end_sleep(slf: &Bound<'_, Self>, outcome: Outcome, wake: Wake) -> bool {
+    /// Wake within the loop's own callback, where no other task can be running. Whether anybody
+    /// slept.
+    fn wake_now(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<bool> {
+        match slf.get().take_sleeper(outcome) {
+            // What leaves a task leaves its loop: SystemExit and KeyboardInterrupt.
+            Some(sleeper) => sleeper.wake_now(slf).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn wake_soon(slf: &Bound<'_, Self>, outcome: Outcome) -> bool {
         let py = slf.py();
-        let (sleeper, event_loop) = {
-            let mut state = slf.get().lock();
-            let Some(sleeper) = state.sleeper.take() else {
-                drop(state);
-                drop(outcome);
-                return false;
-            };
-            state.outcome = Some(outcome);
-            let event_loop = state
-                .registration
-                .as_ref()
-                .map(|r| r.event_loop.clone_ref(py));
-            (sleeper, event_loop)
+        let Some(sleeper) = slf.get().take_sleeper(outcome) else {
+            return false;
         };
-        budget::renew();
-        let result = match (wake, event_loop) {
-            (Wake::Soon, Some(event_loop)) => sleeper.wake_soon(slf, event_loop.bind(py)),
-            _ => sleeper.wake_now(slf),
-        };
-        if let Err(error) = result {
+        let watch = slf.get().lock().watch.as_ref().map(|watch| watch.clone_ref(py));
+        if let Some(watch) = watch
+            && let Err(error) = sleeper.wake_soon(slf, watch.get().event_loop.bind(py))
+        {
             error.write_unraisable(py, Some(slf));
         }
         true
+    }
+
+    fn take_sleeper(&self, outcome: Outcome) -> Option<Sleeper> {
+        let mut state = self.lock();
+        let Some(sleeper) = state.sleeper.take() else {
+            drop(state);
+            drop(outcome);
+            return None;
+        };
+        state.outcome = Some(outcome);
+        budget::renew();
+        Some(sleeper)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -148,17 +154,9 @@ impl Waiter {
 
 #[pymethods]
 impl Waiter {
-    /// The loop calls this when the descriptor is ready.
-    fn __call__(slf: &Bound<'_, Self>) {
-        if !Waiter::end_sleep(slf, Outcome::Ready, Wake::Now) {
-            // Ready, and nobody to take it: a registration would fire again at every turn.
-            Waiter::unregister(slf);
-        }
-    }
-
     /// The loop calls this when the operation's time is over.
-    fn _expire(slf: &Bound<'_, Self>) {
-        Waiter::end_sleep(slf, Outcome::Expired, Wake::Now);
+    fn _expire(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Waiter::wake_now(slf, Outcome::Expired).map(drop)
     }
 
     #[getter(_asyncio_future_blocking)]
@@ -173,9 +171,9 @@ impl Waiter {
 
     fn get_loop(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let state = self.lock();
-        let registration = state.registration.as_ref();
-        registration
-            .map(|registration| registration.event_loop.clone_ref(py))
+        let watch = state.watch.as_ref();
+        watch
+            .map(|watch| watch.get().event_loop.clone_ref(py))
             .ok_or_else(|| PyRuntimeError::new_err("nobody waits here"))
     }
 
@@ -207,7 +205,7 @@ impl Waiter {
 
     #[pyo3(signature = (msg = None))]
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> bool {
-        Waiter::end_sleep(slf, Outcome::Cancelled(msg), Wake::Soon)
+        Waiter::wake_soon(slf, Outcome::Cancelled(msg))
     }
 
     fn done(&self) -> bool {
@@ -233,9 +231,7 @@ impl Waiter {
         let Ok(state) = self.state.try_lock() else {
             return Ok(());
         };
-        if let Some(registration) = &state.registration {
-            visit.call(&registration.event_loop)?;
-        }
+        visit.call(&state.watch)?;
         if let Some(sleeper) = &state.sleeper {
             visit.call(&sleeper.callback)?;
             visit.call(&sleeper.context)?;
@@ -250,14 +246,6 @@ impl Waiter {
         let state = std::mem::take(&mut *self.lock());
         drop(state);
     }
-}
-
-/// Whether the task may run within the call that wakes it: only the loop's own callbacks are sure
-/// that no other task is running.
-#[derive(Clone, Copy)]
-enum Wake {
-    Now,
-    Soon,
 }
 
 impl Sleeper {
@@ -291,66 +279,111 @@ impl Sleeper {
     }
 }
 
-impl Registration {
-    fn remove(self, waiter: &Bound<'_, Waiter>) -> PyResult<()> {
+/// A loop's watch over a descriptor: what it calls when that is ready.
+///
+/// Each registration has its own, so that a call which a loop had already queued when the stream
+/// left it finds that it is no longer meant.
+#[pyclass(frozen, module = "pinwire._core")]
+struct Watch {
+    waiter: Py<Waiter>,
+    event_loop: Py<PyAny>,
+    number: RawFd,
+    /// Keeps the number from being given to another file before the loop has let go of it.
+    fd: Mutex<Option<Arc<OwnedFd>>>,
+    /// A forked child shares the loop's selector with its parent, and must leave it alone.
+    process: u32,
+}
+
+impl Watch {
+    fn begin(
+        waiter: &Bound<'_, Waiter>,
+        event_loop: &Bound<'_, PyAny>,
+        fd: Arc<OwnedFd>,
+    ) -> PyResult<Py<Watch>> {
         let py = waiter.py();
-        let event_loop = self.event_loop.bind(py).clone();
-        if is(&event_loop, intern!(py, "is_closed"))? {
+        let add = match waiter.get().direction {
+            Direction::Send => intern!(py, "add_writer"),
+            Direction::Receive => intern!(py, "add_reader"),
+        };
+        let number = fd.as_raw_fd();
+        let watch = Watch {
+            waiter: waiter.clone().unbind(),
+            event_loop: event_loop.clone().unbind(),
+            number,
+            fd: Mutex::new(Some(fd)),
+            process: std::process::id(),
+        };
+        let watch = Py::new(py, watch)?;
+        event_loop.call_method1(add, (number, &watch))?;
+        Ok(watch)
+    }
+
+    fn is_of(&self, event_loop: &Bound<'_, PyAny>, fd: &Arc<OwnedFd>) -> bool {
+        self.event_loop.is(event_loop)
+            && self.lock().as_ref().is_some_and(|watched| Arc::ptr_eq(watched, fd))
+    }
+
+    fn loop_is_closed(&self, py: Python<'_>) -> bool {
+        is(self.event_loop.bind(py), intern!(py, "is_closed")).unwrap_or(true)
+    }
+
+    /// Let go: now, or soon in the thread where the loop runs.
+    fn end(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let event_loop = this.event_loop.bind(py);
+        if this.process != std::process::id() || this.loop_is_closed(py) {
+            drop(this.lock().take());
             return Ok(());
         }
-        if runs_here(&event_loop)? || !is(&event_loop, intern!(py, "is_running"))? {
-            return self.remove_here(py, waiter.get().direction);
+        if runs_here(event_loop)? || !is(event_loop, intern!(py, "is_running"))? {
+            return this.remove(py);
         }
-        let later = Removal {
-            waiter: waiter.clone().unbind(),
-            registration: Mutex::new(Some(self)),
-        };
-        match event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (Py::new(py, later)?,)) {
-            Err(_) if is(&event_loop, intern!(py, "is_closed"))? => Ok(()),
+        let remove = slf.getattr(intern!(py, "_remove"))?;
+        match event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (remove,)) {
+            Err(_) if this.loop_is_closed(py) => Ok(()),
             result => result.map(drop),
         }
     }
 
-    fn remove_here(&self, py: Python<'_>, direction: Direction) -> PyResult<()> {
-        let remove = match direction {
-            Direction::Send => intern!(py, "remove_writer"),
-            Direction::Receive => intern!(py, "remove_reader"),
-        };
-        self.event_loop
-            .call_method1(py, remove, (self.fd.as_raw_fd(),))
-            .map(drop)
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {
+        self.fd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Lets go of a descriptor in the thread of the loop that watches it.
-#[pyclass(frozen, module = "pinwire._core")]
-struct Removal {
-    waiter: Py<Waiter>,
-    registration: Mutex<Option<Registration>>,
-}
-
 #[pymethods]
-impl Removal {
-    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        let registration = self
-            .registration
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(registration) = registration else {
+impl Watch {
+    fn __call__(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let waiter = slf.get().waiter.bind(slf.py());
+        let current = waiter.get().lock().watch.as_ref().is_some_and(|watch| watch.is(slf));
+        if current && !Waiter::wake_now(waiter, Outcome::Ready)? {
+            // Ready, and nobody to take it: it would fire again at every turn.
+            Waiter::unregister(waiter);
+        }
+        Ok(())
+    }
+
+    #[pyo3(name = "_remove")]
+    fn remove(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(fd) = self.lock().take() else {
             return Ok(());
         };
-        let waiter = self.waiter.get();
         // The stream may have come back to this loop meanwhile: then it is watched again.
-        let returned = waiter.lock().registration.as_ref().is_some_and(|current| {
-            current.event_loop.is(&registration.event_loop)
-                && Arc::ptr_eq(&current.fd, &registration.fd)
-        });
-        if returned {
-            Ok(())
-        } else {
-            registration.remove_here(py, waiter.direction)
+        let event_loop = self.event_loop.bind(py);
+        let waiter = self.waiter.get();
+        if waiter.lock().watch.as_ref().is_some_and(|watch| watch.get().is_of(event_loop, &fd)) {
+            return Ok(());
         }
+        let remove = match waiter.direction {
+            Direction::Send => intern!(py, "remove_writer"),
+            Direction::Receive => intern!(py, "remove_reader"),
+        };
+        event_loop.call_method1(remove, (self.number,)).map(drop)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.waiter)?;
+        visit.call(&self.event_loop)
     }
 }
 
@@ -362,9 +395,7 @@ pub(super) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 fn runs_here(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
     static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let running = GET
-        .import(event_loop.py(), "asyncio", "_get_running_loop")?
-        .call0()?;
+    let running = GET.import(event_loop.py(), "asyncio", "_get_running_loop")?.call0()?;
     Ok(running.is(event_loop))
 }
 

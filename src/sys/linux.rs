@@ -55,12 +55,7 @@ pub fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<Credentials> {
 /// Seconds of silence before the first keepalive probe (TCP_KEEPIDLE, tcp(7)).
 pub fn set_keepalive_idle(fd: BorrowedFd<'_>, seconds: u32) -> io::Result<()> {
     let seconds = c_int::try_from(seconds).unwrap_or(c_int::MAX);
-    setsockopt(
-        fd,
-        libc::IPPROTO_TCP,
-        libc::TCP_KEEPIDLE,
-        Ok(&seconds.to_ne_bytes()),
-    )
+    setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, Ok(&seconds.to_ne_bytes()))
 }
 
 /// Whether this is the thread the process started with, to which the kernel hands signals first.

@@ -169,10 +169,7 @@ pub fn setsockopt(
     value: Result<&[u8], u32>,
 ) -> io::Result<()> {
     let (value, len) = match value {
-        Ok(bytes) => (
-            bytes.as_ptr().cast::<c_void>(),
-            bytes.len() as libc::socklen_t,
-        ),
+        Ok(bytes) => (bytes.as_ptr().cast::<c_void>(), bytes.len() as libc::socklen_t),
         Err(len) => (ptr::null(), len),
     };
     // SAFETY: `value` is null or readable for `len` bytes.
@@ -200,11 +197,7 @@ pub fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
 pub fn set_nonblocking(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     // SAFETY: no memory is involved.
     let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) } as isize)? as c_int;
-    let flags = if on {
-        flags | libc::O_NONBLOCK
-    } else {
-        flags & !libc::O_NONBLOCK
-    };
+    let flags = if on { flags | libc::O_NONBLOCK } else { flags & !libc::O_NONBLOCK };
     // SAFETY: no memory is involved.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags) } as isize).map(drop)
 }

@@ -1,0 +1,45 @@
+"""Examples and the README's snippets run, and say what they promise."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROMISES = {
+    "async_echo.py": "2,097,152 bytes there and back, equal: True",
+    "blocking_threads.py": "rows collected: [0. 1. 2. 3.]",
+    "frame_ring.py": "60 frames of 921,600 bytes through 4 slots",
+    "numpy_stack.py": "5 arrays, equal: True",
+}
+
+
+def run(*arguments: str) -> str:
+    command = [sys.executable, "-W", "error", "-X", "dev", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def test_examples_when_listed_then_each_has_a_promise():
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == set(PROMISES)
+
+
+@pytest.mark.parametrize("name", sorted(PROMISES))
+def test_example_when_run_then_it_keeps_its_promise(name):
+    path = ROOT / "examples" / name
+    assert len(path.read_text().splitlines()) <= 80
+    assert PROMISES[name] in run(str(path))
+
+
+def test_readme_when_its_snippets_run_then_they_print_what_they_say(tmp_path):
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(snippets) == 2
+    for i, snippet in enumerate(snippets):
+        path = tmp_path / f"snippet{i}.py"
+        path.write_text(snippet)
+        assert run(str(path)) == "8000000\n"

@@ -1,0 +1,40 @@
+"""Imports within the package run one way: each module knows only those below it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pinwire
+
+# Lowest first; modules of one row do not know each other.
+LAYERS = [{"_types", "errors"}, {"_core"}, {"_open"}, {"_asyncio", "blocking"}, {"__init__"}]
+PACKAGE = Path(pinwire.__file__).parent
+
+
+def rank(module: str) -> int:
+    return next(i for i, layer in enumerate(LAYERS) if module in layer)
+
+
+def imports(source: str) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            found |= {node.module} if node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not (node.module or "").startswith("pinwire")
+    return found
+
+
+def test_modules_when_listed_then_each_is_in_a_layer():
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"_core"}
+    assert modules == set().union(*LAYERS)
+
+
+def test_imports_when_read_then_they_run_downwards():
+    edges = 0
+    for path in [*PACKAGE.glob("*.py"), PACKAGE / "_core.pyi"]:
+        for used in imports(path.read_text()):
+            assert rank(used) < rank(path.stem), f"{path.stem} imports {used}"
+            edges += 1
+    assert edges > 5
