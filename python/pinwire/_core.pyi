@@ -1,6 +1,8 @@
 """The compiled core. Import these names from `pinwire` and `pinwire.blocking`."""
 
-from collections.abc import Coroutine, Generator, Iterable
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextvars import Context
 from socket import socket
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, final, overload
@@ -373,6 +375,29 @@ class BlockingListener(BaseListener):
     ) -> None: ...
 
 # What follows serves the two faces and is not public.
+
+@final
+class Waiter:
+    """What a suspended task waits on; to asyncio a future."""
+
+    _asyncio_future_blocking: bool
+    def take_expired(self) -> tuple[Context, Callable[[Waiter], object], Waiter] | None: ...
+    def get_loop(self) -> AbstractEventLoop: ...
+    def add_done_callback(
+        self, callback: Callable[[Waiter], object], /, *, context: Context
+    ) -> None: ...
+    def remove_done_callback(self, callback: Callable[[Waiter], object], /) -> int: ...
+    def cancel(self, msg: object = None) -> bool: ...
+    def done(self) -> bool: ...
+    def cancelled(self) -> bool: ...
+    def result(self) -> None: ...
+
+@final
+class Watch:
+    """A loop's watch over a descriptor."""
+
+    def take_sleeper(self) -> tuple[Context, Callable[[Waiter], object], Waiter] | None: ...
+    def _remove(self) -> None: ...
 
 def parse_address(address: Address, /) -> tuple[str, int] | bytes: ...
 

@@ -12,6 +12,7 @@ mod connector;
 mod convert;
 mod dlpack;
 mod errors;
+mod exit;
 mod file;
 mod listener;
 mod operation;
@@ -43,10 +44,13 @@ mod _core {
     use super::stream::Stream;
     #[pymodule_export]
     use super::transfer::Transfer;
+    #[pymodule_export]
+    use super::waiter::{Waiter, Watch};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
+        super::exit::register(module)?;
         // Their own names are those of `pinwire.blocking`.
         module.add("BlockingStream", py.get_type::<BlockingStream>())?;
         module.add("BlockingListener", py.get_type::<BlockingListener>())?;

@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::convert;
-use super::waiter::{Waiter, running_loop};
+use super::waiter::{Waiter, callback, running_loop};
 
 /// The sleeps of one operation on a loop, and their deadline.
 pub(super) struct Wait {
@@ -39,8 +39,8 @@ impl Wait {
         Waiter::arm(waiter, &event_loop, fd)?;
         if let Some(deadline) = self.deadline {
             let left = deadline.saturating_duration_since(Instant::now()).as_secs_f64();
-            let expire = waiter.getattr(intern!(py, "_expire"))?;
-            let timer = event_loop.call_method1(intern!(py, "call_later"), (left, expire))?;
+            let expire = (left, callback(py, "expire")?, waiter);
+            let timer = event_loop.call_method1(intern!(py, "call_later"), expire)?;
             self.timer = Some(timer.unbind());
         }
         self.waiter = Some(waiter.clone().unbind());

@@ -37,8 +37,11 @@ struct State {
 /// A task, as it asked to be woken.
 struct Sleeper {
     callback: Py<PyAny>,
-    context: Option<Py<PyAny>>,
+    context: Py<PyAny>,
 }
+
+/// How to wake it: `context.run(callback, waiter)`.
+type Call = (Py<PyAny>, Py<PyAny>, Py<Waiter>);
 
 enum Outcome {
     Ready,
@@ -111,16 +114,6 @@ impl Waiter {
         }
     }
 
-    /// Wake within the loop's own callback, where no other task can be running. Whether anybody
-    /// slept.
-    fn wake_now(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<bool> {
-        match slf.get().take_sleeper(outcome) {
-            // What leaves a task leaves its loop: SystemExit and KeyboardInterrupt.
-            Some(sleeper) => sleeper.wake_now(slf).map(|()| true),
-            None => Ok(false),
-        }
-    }
-
     fn wake_soon(slf: &Bound<'_, Self>, outcome: Outcome) -> bool {
         let py = slf.py();
         let Some(sleeper) = slf.get().take_sleeper(outcome) else {
@@ -154,9 +147,11 @@ impl Waiter {
 
 #[pymethods]
 impl Waiter {
-    /// The loop calls this when the operation's time is over.
-    fn _expire(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Waiter::wake_now(slf, Outcome::Expired).map(drop)
+    /// The time of the operation is over: what to run in the loop's own callback, where no other
+    /// task can be running.
+    fn take_expired(slf: &Bound<'_, Self>) -> Option<Call> {
+        let sleeper = slf.get().take_sleeper(Outcome::Expired)?;
+        Some(sleeper.into_call(slf))
     }
 
     #[getter(_asyncio_future_blocking)]
@@ -177,11 +172,11 @@ impl Waiter {
             .ok_or_else(|| PyRuntimeError::new_err("nobody waits here"))
     }
 
-    #[pyo3(signature = (callback, /, *, context = None))]
+    #[pyo3(signature = (callback, /, *, context))]
     fn add_done_callback(
         slf: &Bound<'_, Self>,
         callback: Py<PyAny>,
-        context: Option<Py<PyAny>>,
+        context: Py<PyAny>,
     ) -> PyResult<()> {
         let mut state = slf.get().lock();
         if state.sleeper.is_some() {
@@ -192,6 +187,7 @@ impl Waiter {
         Ok(())
     }
 
+    #[pyo3(signature = (callback, /))]
     fn remove_done_callback(&self, callback: &Bound<'_, PyAny>) -> usize {
         let sleeper = {
             let mut state = self.lock();
@@ -249,17 +245,8 @@ impl Waiter {
 }
 
 impl Sleeper {
-    fn wake_now(self, waiter: &Bound<'_, Waiter>) -> PyResult<()> {
-        let py = waiter.py();
-        match self.context {
-            Some(context) => {
-                context.call_method1(py, intern!(py, "run"), (self.callback, waiter))?;
-            }
-            None => {
-                self.callback.call1(py, (waiter,))?;
-            }
-        }
-        Ok(())
+    fn into_call(self, waiter: &Bound<'_, Waiter>) -> Call {
+        (self.context, self.callback, waiter.clone().unbind())
     }
 
     fn wake_soon(self, waiter: &Bound<'_, Waiter>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -279,12 +266,12 @@ impl Sleeper {
     }
 }
 
-/// A loop's watch over a descriptor: what it calls when that is ready.
+/// A loop's watch over a descriptor.
 ///
-/// Each registration has its own, so that a call which a loop had already queued when the stream
+/// Each registration has its own, so that a callback which a loop had already queued when the stream
 /// left it finds that it is no longer meant.
 #[pyclass(frozen, module = "pinwire._core")]
-struct Watch {
+pub(super) struct Watch {
     waiter: Py<Waiter>,
     event_loop: Py<PyAny>,
     number: RawFd,
@@ -314,7 +301,7 @@ impl Watch {
             process: std::process::id(),
         };
         let watch = Py::new(py, watch)?;
-        event_loop.call_method1(add, (number, &watch))?;
+        event_loop.call_method1(add, (number, callback(py, "ready")?, &watch))?;
         Ok(watch)
     }
 
@@ -353,14 +340,20 @@ impl Watch {
 
 #[pymethods]
 impl Watch {
-    fn __call__(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// The descriptor is ready: what to run in the loop's own callback, where no other task can
+    /// be running.
+    fn take_sleeper(slf: &Bound<'_, Self>) -> Option<Call> {
         let waiter = slf.get().waiter.bind(slf.py());
         let current = waiter.get().lock().watch.as_ref().is_some_and(|watch| watch.is(slf));
-        if current && !Waiter::wake_now(waiter, Outcome::Ready)? {
+        if !current {
+            return None;
+        }
+        let sleeper = waiter.get().take_sleeper(Outcome::Ready);
+        if sleeper.is_none() {
             // Ready, and nobody to take it: it would fire again at every turn.
             Waiter::unregister(waiter);
         }
-        Ok(())
+        sleeper.map(|sleeper| sleeper.into_call(waiter))
     }
 
     #[pyo3(name = "_remove")]
@@ -385,6 +378,13 @@ impl Watch {
         visit.call(&self.waiter)?;
         visit.call(&self.event_loop)
     }
+}
+
+/// A function of `pinwire._wake`.
+pub(super) fn callback<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let module = MODULE.get_or_try_init(py, || py.import("pinwire._wake").map(Bound::unbind))?;
+    module.bind(py).getattr(name)
 }
 
 /// The loop that runs in this thread.

@@ -1,0 +1,27 @@
+"""What an event loop calls to go on with a task that sleeps in the core.
+
+These are Python functions so that no frame of the core is below the task while it runs. Until
+Python 3.14 the interpreter ends a daemon thread at exit by unwinding its stack, which a frame of
+Rust cannot survive.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._core import Waiter, Watch
+
+
+def ready(watch: Watch) -> None:
+    """A watched descriptor is ready."""
+    if (sleeper := watch.take_sleeper()) is not None:
+        context, callback, waiter = sleeper
+        context.run(callback, waiter)
+
+
+def expire(waiter: Waiter) -> None:
+    """The time of the operation that sleeps in the waiter is over."""
+    if (sleeper := waiter.take_expired()) is not None:
+        context, callback, waiter = sleeper
+        context.run(callback, waiter)
