@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import _core
@@ -99,10 +100,10 @@ def socketpair(**options: Unpack[StreamOptions]) -> tuple[_core.Stream, _core.St
 
 
 async def _resolve(resolution: Resolution) -> list[Candidate]:
-    query = resolution.query
-    if query is None:
-        return resolution.candidates(None)
-    return resolution.candidates(await asyncio.get_running_loop().getaddrinfo(**query))
+    if resolution.known is not None:
+        return resolution.known
+    answer = await asyncio.get_running_loop().getaddrinfo(**resolution.query)
+    return resolution.candidates(answer)
 
 
 async def _writable(fds: list[int], delay: float | None) -> None:
@@ -148,4 +149,4 @@ class _bounded:  # noqa: N801 - used as a statement, like asyncio.timeout
         except TimeoutError:
             if not self._timeout.expired():
                 raise
-            raise TransferTimeoutError("the connection timed out") from None
+            raise TransferTimeoutError(errno.ETIMEDOUT, "timed out") from None

@@ -13,29 +13,39 @@ if TYPE_CHECKING:
 Candidate: TypeAlias = tuple[Any, ...] | bytes
 """A socket address as `getaddrinfo` gives it, or the name of a unix socket."""
 
+Answer: TypeAlias = list[tuple[Any, ...]]
+"""What `getaddrinfo` gives."""
+
 
 class Resolution:
-    """What an address needs to become candidates: nothing, or the arguments of `getaddrinfo`."""
+    """From an address to candidates; only names that have to be looked up need a `query`."""
+
+    known: list[Candidate] | None = None
+    """The candidates, if nothing has to be looked up."""
+
+    query: dict[str, Any]
+    """The keyword arguments of `getaddrinfo` otherwise."""
 
     def __init__(self, address: Address, *, passive: bool) -> None:
-        self._parsed = _core.parse_address(address)
+        parsed = _core.parse_address(address)
+        if isinstance(parsed, bytes):
+            self.known = [parsed]
+            return
+        host, port = parsed
         self._passive = passive
+        flags = socket.AI_PASSIVE if passive else 0
+        self.query = {"host": host or None, "port": port, "type": socket.SOCK_STREAM}
+        try:
+            numeric = socket.getaddrinfo(**self.query, flags=flags | socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            self.query["flags"] = flags
+        else:
+            self.known = self.candidates(numeric)
 
-    @property
-    def query(self) -> dict[str, Any] | None:
-        """Keyword arguments of `getaddrinfo`; None for a unix socket."""
-        if isinstance(self._parsed, bytes):
-            return None
-        host, port = self._parsed
-        flags = socket.AI_PASSIVE if self._passive else 0
-        return {"host": host or None, "port": port, "type": socket.SOCK_STREAM, "flags": flags}
-
-    def candidates(self, answer: list[tuple[Any, ...]] | None) -> list[Candidate]:
+    def candidates(self, answer: Answer) -> list[Candidate]:
         """The candidates, given the answer to the query."""
-        if isinstance(self._parsed, bytes):
-            return [self._parsed]
         # As `socket.create_server` does, listen on IPv4 where a name has both.
-        ordered = sorted(answer or [], key=_is_ipv6) if self._passive else (answer or [])
+        ordered = sorted(answer, key=_is_ipv6) if self._passive else answer
         return [info[4] for info in ordered]
 
 

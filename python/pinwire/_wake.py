@@ -25,3 +25,11 @@ def expire(waiter: Waiter) -> None:
     if (sleeper := waiter.take_expired()) is not None:
         context, callback, waiter = sleeper
         context.run(callback, waiter)
+
+
+def let_go(watch: Watch) -> None:
+    """A stream has left this loop, from another thread."""
+    if (removal := watch.removal()) is not None:
+        remove, fd = removal
+        remove(fd)
+    watch.release()

@@ -44,5 +44,6 @@ def socketpair(**options: Unpack[StreamOptions]) -> tuple[Stream, Stream]:
 
 
 def _resolve(resolution: Resolution) -> list[Candidate]:
-    query = resolution.query
-    return resolution.candidates(None if query is None else socket.getaddrinfo(**query))
+    if resolution.known is not None:
+        return resolution.known
+    return resolution.candidates(socket.getaddrinfo(**resolution.query))

@@ -50,6 +50,9 @@ pub enum AddressError {
     /// The host is not one.
     #[error("the host is not a name, an IPv4 address or an IPv6 address in brackets")]
     Host,
+    /// A path with a byte that ends it.
+    #[error("a path cannot contain a NUL byte")]
+    Nul,
     /// A path that depends on where we are.
     #[error("the path of a unix socket has to be absolute: write unix:///path")]
     RelativePath,
@@ -65,6 +68,8 @@ impl Address {
             Ok(Address::Unix(UnixName::Abstract(name.to_vec())))
         } else if let Some(path) = url.strip_prefix(b"unix://") {
             match path.first() {
+                // The kernel would stop reading there.
+                Some(_) if path.contains(&0) => Err(AddressError::Nul),
                 Some(b'/') => Ok(Address::Unix(UnixName::Path(OsStr::from_bytes(path).into()))),
                 _ => Err(AddressError::RelativePath),
             }

@@ -11,16 +11,21 @@ use crate::mem::Copying;
 use crate::net::{Address, Keepalive, Options, Stats};
 use crate::sys::Credentials;
 
+/// Longer than anybody waits, and short enough to be added to any moment.
+const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// `timeout=`: seconds, or None for ever.
-pub(super) fn timeout(seconds: Option<f64>) -> PyResult<Option<Duration>> {
-    match seconds {
-        None => Ok(None),
-        Some(seconds) if seconds.is_nan() || seconds < 0.0 => Err(PyValueError::new_err(format!(
-            "timeout must be a number of seconds from 0, or None to wait for ever, not {seconds}"
-        ))),
-        // What no clock reaches is for ever.
-        Some(seconds) => Ok(Duration::try_from_secs_f64(seconds).ok()),
+pub(super) fn timeout(timeout: Option<f64>) -> PyResult<Option<Duration>> {
+    timeout.map_or(Ok(None), |timeout| seconds("timeout", timeout))
+}
+
+/// A time from Python; None for what no clock reaches.
+fn seconds(name: &str, seconds: f64) -> PyResult<Option<Duration>> {
+    if seconds.is_nan() || seconds < 0.0 {
+        let text = format!("{name} must be a number of seconds from 0, not {seconds}");
+        return Err(PyValueError::new_err(text));
     }
+    Ok(Duration::try_from_secs_f64(seconds).ok().filter(|&duration| duration <= YEAR))
 }
 
 /// The moment when a timeout that starts now is over.
@@ -60,9 +65,9 @@ pub(super) fn options(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
             "recv_buffer_size" => options.recv_buffer_size = buffer_size(&name, &value)?,
             "keepalive" => options.keepalive = keepalive(&value)?,
             "busy_poll" => {
-                options.busy_poll = timeout(Some(value.extract()?))?.unwrap_or(Duration::MAX / 4);
+                options.busy_poll = seconds(&name, value.extract()?)?.unwrap_or(YEAR);
             }
-            "backlog" => options.backlog = value.extract::<u16>()?.into(),
+            "backlog" => options.backlog = backlog(&value)?,
             "reuse_port" => options.reuse_port = value.is_truthy()?,
             _ => return Err(PyTypeError::new_err(format!("unknown option {name:?}"))),
         }
@@ -86,10 +91,19 @@ fn keepalive(value: &Bound<'_, PyAny>) -> PyResult<Keepalive> {
         return Ok(if on.is_true() { Keepalive::On } else { Keepalive::Off });
     }
     let seconds: f64 = value.extract()?;
-    if seconds > 0.0 {
+    // MAX_TCP_KEEPIDLE of Linux.
+    if seconds > 0.0 && seconds <= 32767.0 {
         return Ok(Keepalive::After(seconds.ceil() as u32));
     }
-    Err(PyValueError::new_err("keepalive must be a bool or a positive number of seconds"))
+    Err(PyValueError::new_err("keepalive must be a bool or a number of seconds, up to 32767"))
+}
+
+fn backlog(value: &Bound<'_, PyAny>) -> PyResult<i32> {
+    let backlog: i64 = value.extract()?;
+    i32::try_from(backlog)
+        .ok()
+        .filter(|&backlog| backlog >= 0)
+        .ok_or_else(|| PyValueError::new_err(format!("backlog must not be negative: {backlog}")))
 }
 
 /// The URL of an address, as Python decodes file names.

@@ -84,7 +84,8 @@ impl TensorPin {
     /// Borrow the memory of an object that has `__dlpack__`; None if it has not.
     pub(super) fn new(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Option<TensorPin>> {
         let py = object.py();
-        if !object.hasattr(intern!(py, "__dlpack__"))? {
+        // As for every special method, the class has to have it: a class itself is no tensor.
+        if !object.get_type().hasattr(intern!(py, "__dlpack__"))? {
             return Ok(None);
         }
         refuse_devices(object)?;

@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use super::errors::os_error;
+use super::interpreter;
 use crate::net::FileRange;
 use crate::sys;
 
@@ -53,6 +54,7 @@ pub(super) fn range(
 impl Position {
     /// As `socket.sendfile` does: leave the file behind the last byte sent.
     pub(super) fn settle(&self, py: Python<'_>, sent: u64) {
+        let _inside = interpreter::enter(py);
         // A file that was closed meanwhile has no position.
         let _ = self.file.bind(py).call_method1("seek", (self.start + sent,));
     }

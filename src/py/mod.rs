@@ -12,8 +12,8 @@ mod connector;
 mod convert;
 mod dlpack;
 mod errors;
-mod exit;
 mod file;
+mod interpreter;
 mod listener;
 mod operation;
 mod payload;
@@ -50,7 +50,8 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
-        super::exit::register(module)?;
+        super::interpreter::refuse_sub_interpreters(py)?;
+        super::interpreter::register_exit(module)?;
         // Their own names are those of `pinwire.blocking`.
         module.add("BlockingStream", py.get_type::<BlockingStream>())?;
         module.add("BlockingListener", py.get_type::<BlockingListener>())?;

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::errors::warn;
-use super::exit;
+use super::interpreter;
 
 /// What an `Operation` does when it is driven.
 pub(super) trait Steps: Send {
@@ -89,7 +89,7 @@ impl Operation {
     }
 
     fn resume(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let _inside = exit::enter(py);
+        let _inside = interpreter::enter(py);
         let mut steps = match self.begin()? {
             State::Suspended(steps) if steps.is_asleep() => {
                 self.set(State::Suspended(steps));
@@ -118,7 +118,7 @@ impl Operation {
     }
 
     fn interrupt(&self, py: Python<'_>, reason: PyErr) -> PyResult<PyErr> {
-        let _inside = exit::enter(py);
+        let _inside = interpreter::enter(py);
         let error = match self.begin()? {
             State::Fresh(mut steps) | State::Suspended(mut steps) => steps.interrupt(py, reason),
             _ => reason,

@@ -37,13 +37,13 @@ impl Wait {
         let event_loop = running_loop(py)?;
         let waiter = waiter.bind(py);
         Waiter::arm(waiter, &event_loop, fd)?;
+        self.waiter = Some(waiter.clone().unbind());
         if let Some(deadline) = self.deadline {
             let left = deadline.saturating_duration_since(Instant::now()).as_secs_f64();
             let expire = (left, callback(py, "expire")?, waiter);
             let timer = event_loop.call_method1(intern!(py, "call_later"), expire)?;
             self.timer = Some(timer.unbind());
         }
-        self.waiter = Some(waiter.clone().unbind());
         Ok(waiter.clone().into_any().unbind())
     }
 
@@ -67,7 +67,7 @@ impl Wait {
 
     /// Whether a task sleeps in it and has not been woken.
     pub(super) fn is_asleep(&self) -> bool {
-        self.waiter.as_ref().is_some_and(|waiter| waiter.get().has_sleeper())
+        self.waiter.as_ref().is_some_and(|waiter| waiter.get().is_armed())
     }
 
     /// Whether the operation is not to wait at all (a timeout of 0).
@@ -83,5 +83,14 @@ impl Wait {
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.timer)?;
         visit.call(&self.waiter)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if self.waiter.is_some() {
+            // Abandoned in its sleep: its task was destroyed, or its loop was.
+            Python::attach(|py| self.end(py));
+        }
     }
 }

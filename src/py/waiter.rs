@@ -10,6 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 
 use super::budget;
+use super::interpreter;
 use crate::net::Direction;
 
 /// What a suspended task waits on: one direction of a socket on its loop's own selector.
@@ -28,9 +29,12 @@ pub(super) struct Waiter {
 #[derive(Default)]
 struct State {
     watch: Option<Py<Watch>>,
+    event_loop: Option<Py<PyAny>>,
+    /// A task sleeps here, or is about to, and nothing has happened yet.
+    armed: bool,
     blocking: bool,
     sleeper: Option<Sleeper>,
-    /// Why the last sleep ended; None while one is under way.
+    /// Why the last sleep ended.
     outcome: Option<Outcome>,
 }
 
@@ -67,21 +71,23 @@ impl Waiter {
             let watch = Watch::begin(slf, event_loop, fd)?;
             this.lock().watch = Some(watch);
         }
+        let event_loop = event_loop.clone().unbind();
         let old = {
             let mut state = this.lock();
-            if state.sleeper.is_some() {
+            if state.armed {
                 return Err(PyRuntimeError::new_err("another task already waits here"));
             }
+            state.armed = true;
             state.blocking = true;
-            state.outcome.take()
+            (state.outcome.take(), state.event_loop.replace(event_loop))
         };
         drop(old);
         Ok(())
     }
 
     /// Whether a task sleeps here and has not been woken.
-    pub(super) fn has_sleeper(&self) -> bool {
-        self.lock().sleeper.is_some()
+    pub(super) fn is_armed(&self) -> bool {
+        self.lock().armed
     }
 
     /// Whether the last sleep ended because the time was over.
@@ -100,7 +106,14 @@ impl Waiter {
         let this = slf.get();
         let watch = this.lock().watch.as_ref().map(|watch| watch.clone_ref(slf.py()));
         let dead = watch.is_some_and(|watch| watch.get().loop_is_closed(slf.py()));
-        let sleeper = if dead { this.lock().sleeper.take() } else { None };
+        if !dead {
+            return false;
+        }
+        let sleeper = {
+            let mut state = this.lock();
+            state.armed = false;
+            state.sleeper.take()
+        };
         sleeper.is_some()
     }
 
@@ -116,28 +129,28 @@ impl Waiter {
 
     fn wake_soon(slf: &Bound<'_, Self>, outcome: Outcome) -> bool {
         let py = slf.py();
-        let Some(sleeper) = slf.get().take_sleeper(outcome) else {
-            return false;
-        };
-        let watch = slf.get().lock().watch.as_ref().map(|watch| watch.clone_ref(py));
-        if let Some(watch) = watch
-            && let Err(error) = sleeper.wake_soon(slf, watch.get().event_loop.bind(py))
+        let (ended, sleeper) = slf.get().end_sleep(outcome);
+        if let Some(sleeper) = sleeper
+            && let Err(error) = sleeper.wake_soon(slf)
         {
             error.write_unraisable(py, Some(slf));
         }
-        true
+        ended
     }
 
-    fn take_sleeper(&self, outcome: Outcome) -> Option<Sleeper> {
+    /// End the sleep, if there is one: whether there was, and who is to be woken. Nobody, if the
+    /// task has not come to say so yet.
+    fn end_sleep(&self, outcome: Outcome) -> (bool, Option<Sleeper>) {
         let mut state = self.lock();
-        let Some(sleeper) = state.sleeper.take() else {
+        if !state.armed {
             drop(state);
             drop(outcome);
-            return None;
-        };
+            return (false, None);
+        }
+        state.armed = false;
         state.outcome = Some(outcome);
         budget::renew();
-        Some(sleeper)
+        (true, state.sleeper.take())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -150,8 +163,8 @@ impl Waiter {
     /// The time of the operation is over: what to run in the loop's own callback, where no other
     /// task can be running.
     fn take_expired(slf: &Bound<'_, Self>) -> Option<Call> {
-        let sleeper = slf.get().take_sleeper(Outcome::Expired)?;
-        Some(sleeper.into_call(slf))
+        let (_, sleeper) = slf.get().end_sleep(Outcome::Expired);
+        sleeper.map(|sleeper| sleeper.into_call(slf))
     }
 
     #[getter(_asyncio_future_blocking)]
@@ -166,10 +179,8 @@ impl Waiter {
 
     fn get_loop(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let state = self.lock();
-        let watch = state.watch.as_ref();
-        watch
-            .map(|watch| watch.get().event_loop.clone_ref(py))
-            .ok_or_else(|| PyRuntimeError::new_err("nobody waits here"))
+        let event_loop = state.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py));
+        event_loop.ok_or_else(|| PyRuntimeError::new_err("nobody waits here"))
     }
 
     #[pyo3(signature = (callback, /, *, context))]
@@ -178,12 +189,18 @@ impl Waiter {
         callback: Py<PyAny>,
         context: Py<PyAny>,
     ) -> PyResult<()> {
+        let sleeper = Sleeper { callback, context };
         let mut state = slf.get().lock();
+        if !state.armed {
+            drop(state);
+            // It was woken before it could fall asleep.
+            return sleeper.wake_soon(slf);
+        }
         if state.sleeper.is_some() {
             drop(state);
             return Err(PyRuntimeError::new_err("another task already waits here"));
         }
-        state.sleeper = Some(Sleeper { callback, context });
+        state.sleeper = Some(sleeper);
         Ok(())
     }
 
@@ -205,7 +222,7 @@ impl Waiter {
     }
 
     fn done(&self) -> bool {
-        self.lock().outcome.is_some()
+        !self.lock().armed
     }
 
     fn cancelled(&self) -> bool {
@@ -228,6 +245,7 @@ impl Waiter {
             return Ok(());
         };
         visit.call(&state.watch)?;
+        visit.call(&state.event_loop)?;
         if let Some(sleeper) = &state.sleeper {
             visit.call(&sleeper.callback)?;
             visit.call(&sleeper.context)?;
@@ -249,8 +267,11 @@ impl Sleeper {
         (self.context, self.callback, waiter.clone().unbind())
     }
 
-    fn wake_soon(self, waiter: &Bound<'_, Waiter>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn wake_soon(self, waiter: &Bound<'_, Waiter>) -> PyResult<()> {
         let py = waiter.py();
+        let _inside = interpreter::enter(py);
+        let event_loop = waiter.get().get_loop(py)?.into_bound(py);
+        let event_loop = &event_loop;
         let kwargs = PyDict::new(py);
         kwargs.set_item(intern!(py, "context"), self.context)?;
         let call_soon = if runs_here(event_loop)? {
@@ -317,17 +338,22 @@ impl Watch {
     /// Let go: now, or soon in the thread where the loop runs.
     fn end(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        let _inside = interpreter::enter(py);
         let this = slf.get();
         let event_loop = this.event_loop.bind(py);
         if this.process != std::process::id() || this.loop_is_closed(py) {
-            drop(this.lock().take());
+            this.release();
             return Ok(());
         }
         if runs_here(event_loop)? || !is(event_loop, intern!(py, "is_running"))? {
-            return this.remove(py);
+            if let Some((remove, fd)) = this.removal(py)? {
+                remove.call1((fd,))?;
+            }
+            this.release();
+            return Ok(());
         }
-        let remove = slf.getattr(intern!(py, "_remove"))?;
-        match event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (remove,)) {
+        let let_go = (callback(py, "let_go")?, slf);
+        match event_loop.call_method1(intern!(py, "call_soon_threadsafe"), let_go) {
             Err(_) if this.loop_is_closed(py) => Ok(()),
             result => result.map(drop),
         }
@@ -348,30 +374,36 @@ impl Watch {
         if !current {
             return None;
         }
-        let sleeper = waiter.get().take_sleeper(Outcome::Ready);
-        if sleeper.is_none() {
+        let (ended, sleeper) = waiter.get().end_sleep(Outcome::Ready);
+        if !ended {
             // Ready, and nobody to take it: it would fire again at every turn.
             Waiter::unregister(waiter);
         }
         sleeper.map(|sleeper| sleeper.into_call(waiter))
     }
 
-    #[pyo3(name = "_remove")]
-    fn remove(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(fd) = self.lock().take() else {
-            return Ok(());
-        };
-        // The stream may have come back to this loop meanwhile: then it is watched again.
+    /// How the loop lets go of the descriptor: `remove(fd)`. None if it watches it again, because
+    /// the stream has come back meanwhile.
+    fn removal<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyAny>, RawFd)>> {
         let event_loop = self.event_loop.bind(py);
         let waiter = self.waiter.get();
-        if waiter.lock().watch.as_ref().is_some_and(|watch| watch.get().is_of(event_loop, &fd)) {
-            return Ok(());
+        let fd = self.lock().clone();
+        let returned = fd.is_none_or(|fd| {
+            waiter.lock().watch.as_ref().is_some_and(|watch| watch.get().is_of(event_loop, &fd))
+        });
+        if returned {
+            return Ok(None);
         }
         let remove = match waiter.direction {
             Direction::Send => intern!(py, "remove_writer"),
             Direction::Receive => intern!(py, "remove_reader"),
         };
-        event_loop.call_method1(remove, (self.number,)).map(drop)
+        Ok(Some((event_loop.getattr(remove)?, self.number)))
+    }
+
+    /// The loop has let go of the descriptor: its number may be given back.
+    fn release(&self) {
+        drop(self.lock().take());
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -1,20 +1,39 @@
-//! Interpreter exit with transfers in flight.
+//! The interpreter's own life: which one may load us, and how it ends with transfers in flight.
 //!
 //! Until Python 3.14 a daemon thread that asks for the GIL once the interpreter is finalizing is
 //! ended by unwinding its stack, and a frame of ours on it turns that into an abort. PyO3 sees to
 //! threads that come back from `detach`; this sees to those that call Python from within an
 //! operation: exit waits until they are out, and from then on nobody gets in.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+#![allow(unsafe_code)] // Asks which interpreter this is.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyImportError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::sys;
 
+/// Classes and cached objects are those of one interpreter. CPython itself refuses to load us only
+/// into sub-interpreters that are isolated.
+pub(super) fn refuse_sub_interpreters(_py: Python<'_>) -> PyResult<()> {
+    // SAFETY: attached, so there is a current interpreter.
+    let number = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
+    if number == 0 {
+        return Ok(());
+    }
+    Err(PyImportError::new_err(
+        "pinwire cannot be loaded into a sub-interpreter: import it in the main interpreter",
+    ))
+}
+
 static EXITING: AtomicBool = AtomicBool::new(false);
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
+/// The process that loaded us: a forked child inherits the count, but not the threads.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// Operations are short; whoever takes longer has been stopped by something else.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -47,6 +66,9 @@ impl Drop for Inside {
 #[pyfunction]
 pub(super) fn prepare_exit(py: Python<'_>) {
     EXITING.store(true, Ordering::SeqCst);
+    if PROCESS.load(Ordering::SeqCst) != std::process::id() {
+        return;
+    }
     let end = Instant::now() + PATIENCE;
     py.detach(|| {
         while INSIDE.load(Ordering::SeqCst) > 0 && Instant::now() < end {
@@ -56,7 +78,8 @@ pub(super) fn prepare_exit(py: Python<'_>) {
 }
 
 /// Have `prepare_exit` called.
-pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(super) fn register_exit(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    PROCESS.store(std::process::id(), Ordering::SeqCst);
     let hook = wrap_pyfunction!(prepare_exit, module)?;
     module.py().import("atexit")?.call_method1("register", (hook,)).map(drop)
 }
