@@ -196,6 +196,7 @@ fn bad_addresses_are_refused() {
         "tcp://host:80/path",
         "tcp://user@host:80",
         "unix://relative",
+        "unix:///tmp/a\0b",
         "unix:",
         "udp://host:80",
     ] {

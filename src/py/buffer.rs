@@ -4,11 +4,12 @@ use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;
 use std::slice;
 
-use pyo3::exceptions::{PyBufferError, PyException, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyBufferError, PyException, PyValueError};
+use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::{ffi, intern};
 
+use super::pointers;
 use crate::mem::{Access, Dim, Region, Runs};
 
 /// More dimensions than CPython's memoryview or NumPy have (PyBUF_MAX_NDIM).
@@ -35,21 +36,16 @@ impl BufferPin {
     /// Pin the memory of an object that exports some.
     pub(super) fn new(exporter: &Bound<'_, PyAny>, access: Access) -> PyResult<BufferPin> {
         let pin = match BufferPin::request(exporter, ffi::PyBUF_FULL_RO, access) {
-            Ok(pin) => {
-                pin.refuse_pointers_in_format(exporter)?;
-                pin
-            }
             // Some exporters cannot describe their items (datetime64, ml_dtypes), some not even
             // their shape: the bytes are there all the same.
             Err(error) if error.is_instance_of::<PyException>(exporter.py()) => {
-                let pin = BufferPin::request(exporter, ffi::PyBUF_INDIRECT, access)
+                BufferPin::request(exporter, ffi::PyBUF_INDIRECT, access)
                     .or_else(|_| BufferPin::request(exporter, ffi::PyBUF_SIMPLE, access))
-                    .map_err(|_| as_buffer_error(exporter, error))?;
-                pin.refuse_object_dtypes(exporter)?;
-                pin
+                    .map_err(|_| as_buffer_error(exporter, error))?
             }
-            Err(error) => return Err(error),
+            result => result?,
         };
+        pin.refuse_pointers(exporter)?;
         pin.check(access)?;
         Ok(pin)
     }
@@ -145,30 +141,18 @@ impl BufferPin {
         Ok(())
     }
 
-    /// Pointers must not travel: sent they leak addresses, received they are the peer's to choose.
-    fn refuse_pointers_in_format(&self, exporter: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn refuse_pointers(&self, exporter: &Bound<'_, PyAny>) -> PyResult<()> {
         let format = self.view().format;
-        if format.is_null() {
-            return Ok(());
-        }
-        // SAFETY: a view's format is a C string that lives as long as the view.
-        let format = unsafe { CStr::from_ptr(format) };
-        if holds_objects(format.to_bytes()) { Err(holds_pointers(exporter)) } else { Ok(()) }
-    }
-
-    /// The same where the exporter gave no format: its dtype, or its owner's, has to tell.
-    fn refuse_object_dtypes(&self, exporter: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = exporter.py();
-        // SAFETY: null or an object that the view keeps alive.
-        let owner = unsafe { Bound::from_borrowed_ptr_or_opt(py, self.view().obj) };
-        for object in [Some(exporter.clone()), owner].into_iter().flatten() {
-            let hasobject = object
-                .getattr(intern!(py, "dtype"))
-                .and_then(|dtype| dtype.getattr(intern!(py, "hasobject")))
-                .and_then(|hasobject| hasobject.is_truthy());
-            if hasobject.unwrap_or(false) {
-                return Err(holds_pointers(exporter));
-            }
+        let found = if format.is_null() {
+            // SAFETY: null or an object that the view keeps alive.
+            let owner = unsafe { Bound::from_borrowed_ptr_or_opt(exporter.py(), self.view().obj) };
+            pointers::in_dtype(exporter) || owner.is_some_and(|owner| pointers::in_dtype(&owner))
+        } else {
+            // SAFETY: a view's format is a C string that lives as long as the view.
+            pointers::in_format(unsafe { CStr::from_ptr(format) }.to_bytes())
+        };
+        if found || pointers::in_ctypes(exporter)? {
+            return Err(pointers::refused(exporter));
         }
         Ok(())
     }
@@ -190,20 +174,6 @@ impl Drop for BufferPin {
 pub(super) fn exports_buffer(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: attached; the object is alive.
     unsafe { ffi::PyObject_CheckBuffer(object.as_ptr()) == 1 }
-}
-
-/// Whether a format (PEP 3118) has an `O` that is not part of a field's name.
-fn holds_objects(format: &[u8]) -> bool {
-    format.split(|&c| c == b':').step_by(2).any(|part| part.contains(&b'O'))
-}
-
-fn holds_pointers(exporter: &Bound<'_, PyAny>) -> PyErr {
-    let name = exporter.get_type().name().map_or_else(|_| "object".into(), |n| n.to_string());
-    PyTypeError::new_err(format!(
-        "this {name} holds pointers to Python objects, not their values: they mean nothing in \
-         another process; convert it to a dtype of plain values first (for strings a fixed \
-         width, as in astype('U16') or astype('S16'))"
-    ))
 }
 
 /// NumPy says ValueError where everybody else says BufferError.

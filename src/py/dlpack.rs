@@ -230,16 +230,24 @@ impl Drop for TensorPin {
     }
 }
 
+/// Whether a tensor says that its memory is not the CPU's.
+pub(super) fn is_on_a_device(object: &Bound<'_, PyAny>) -> bool {
+    device(object).is_ok_and(|kind| !CPU_DEVICES.contains(&kind))
+}
+
 /// Ask where the memory is before asking for it: exporting may synchronize a device.
 fn refuse_devices(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    if CPU_DEVICES.contains(&device(object)?) { Ok(()) } else { Err(on_a_device()) }
+}
+
+fn device(object: &Bound<'_, PyAny>) -> PyResult<i64> {
     let device = object.call_method0(intern!(object.py(), "__dlpack_device__"))?;
     // Libraries give an enum or a number.
-    let kind: i64 = device
+    device
         .cast_into::<PyTuple>()?
         .get_item(0)?
         .call_method0(intern!(object.py(), "__index__"))?
-        .extract()?;
-    if CPU_DEVICES.contains(&kind) { Ok(()) } else { Err(on_a_device()) }
+        .extract()
 }
 
 fn export<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -249,9 +257,16 @@ fn export<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     kwargs.set_item(intern!(py, "max_version"), (1, 0))?;
     match object.call_method(name, (), Some(&kwargs)) {
         // Producers from before DLPack 1.0 do not know the argument.
-        Err(error) if error.is_instance_of::<PyTypeError>(py) => object.call_method0(name),
+        Err(error) if is_of_arguments(py, &error) => object.call_method0(name),
         result => result,
     }
+}
+
+/// Whether a TypeError is about the call, and not about the tensor (pyarrow raises those, too).
+fn is_of_arguments(py: Python<'_>, error: &PyErr) -> bool {
+    let text = error.value(py).to_string();
+    error.is_instance_of::<PyTypeError>(py)
+        && (text.contains("max_version") || text.contains("keyword argument"))
 }
 
 fn refuse(text: &str) -> PyResult<()> {

@@ -36,7 +36,7 @@ static INSIDE: AtomicUsize = AtomicUsize::new(0);
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// Operations are short; whoever takes longer has been stopped by something else.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A thread is within an operation, for as long as this lives.
 pub(super) struct Inside(());

@@ -17,6 +17,7 @@ mod interpreter;
 mod listener;
 mod operation;
 mod payload;
+mod pointers;
 mod refusal;
 mod stream;
 mod transfer;

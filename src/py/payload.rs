@@ -7,7 +7,7 @@ use pyo3::types::PyString;
 use smallvec::SmallVec;
 
 use super::buffer::{BufferPin, exports_buffer};
-use super::dlpack::TensorPin;
+use super::dlpack::{self, TensorPin};
 use super::refusal;
 use crate::mem::{Access, Copying, Cursor, Runs};
 
@@ -60,6 +60,10 @@ pub(super) fn many(
             "{several} takes a list of buffers; for a single one use {single}"
         )));
     }
+    if objects.get_type().hasattr("to_numpy")? {
+        // A frame or series gives labels or scalars when it is iterated.
+        return Err(refusal::of(objects));
+    }
     let mut cursor = Cursor::new(access);
     let mut pins = Pins::default();
     for object in objects.try_iter()? {
@@ -74,16 +78,29 @@ fn pin(object: &Bound<'_, PyAny>, access: Access) -> PyResult<(Pin, Runs)> {
     if object.is_instance_of::<PyString>() {
         return Err(refusal::of(object));
     }
-    if exports_buffer(object) {
-        let pin = BufferPin::new(object, access)?;
-        let runs = pin.runs()?;
-        return Ok((Pin::Buffer(pin), runs));
+    let buffer = if exports_buffer(object) {
+        match BufferPin::new(object, access) {
+            Ok(pin) => {
+                let runs = pin.runs()?;
+                return Ok((Pin::Buffer(pin), runs));
+            }
+            // A tensor may have a dtype or a device that the buffer protocol cannot express.
+            Err(error) if error.is_instance_of::<PyBufferError>(object.py()) => Some(error),
+            Err(error) => return Err(error),
+        }
+    } else {
+        None
+    };
+    match (TensorPin::new(object, access), buffer) {
+        (Ok(Some(pin)), _) => {
+            let runs = pin.runs()?;
+            Ok((Pin::Tensor(pin), runs))
+        }
+        (Err(error), None) => Err(error),
+        (Err(error), _) if dlpack::is_on_a_device(object) => Err(error),
+        (_, Some(error)) => Err(error),
+        (Ok(None), None) => Err(refusal::of(object)),
     }
-    if let Some(pin) = TensorPin::new(object, access)? {
-        let runs = pin.runs()?;
-        return Ok((Pin::Tensor(pin), runs));
-    }
-    Err(refusal::of(object))
 }
 
 fn push(cursor: &mut Cursor, runs: Runs, copying: Copying) -> PyResult<()> {
