@@ -13,46 +13,53 @@ PYTHON ?= $(word 2,$(PYTHONS))
 python-for = $(shell echo '$(PYTHONS)' | tr ' ' '\n' | grep -A1 -Fx '$(1)' | tail -n 1)
 
 VENV := .venv
-DEV := $(VENV)/dev
+BUILD := $(VENV)/build
+CHECK := $(VENV)/check
 WHEELS := target/wheels
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -type f -not -name '*.pyc')
 
-.PHONY: help demo test test-core $(VERSIONS:%=test-python-%) check bench soak clean
+.PHONY: help demo test test-core $(VERSIONS:%=test-python-%) check bench clean
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
 	@echo "make test    run every test, on each supported Python found: $(VERSIONS)"
 	@echo "make check   formatting, lints and types of both languages, stubs against the runtime"
-	@echo "make bench   measure; make soak: the slow tests; make clean: remove what was made"
+	@echo "make bench   measure; make clean: remove what was made"
 
-$(DEV)/.ready: pyproject.toml
-	$(if $(PYTHON),,$(error no CPython from 3.11 to 3.13 was found))
-	"$(PYTHON)" -m venv $(DEV)
-	$(DEV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(DEV)/bin/python -m pip install --quiet --group build --group check
-	touch $@
-
-$(WHEELS)/.built: $(SOURCES) $(DEV)/.ready
-	rm -rf $(WHEELS)
-	$(DEV)/bin/maturin build --release --locked --out $(WHEELS)
-	touch $@
-
-# An environment per Python version, or per purpose, with the wheel in it.
-define install
+# An environment at $(1) of the Python at $(2), with the dependency group $(3) of pyproject.toml.
+define environment
+	$(if $(2),,$(error no CPython from 3.11 on was found))
+	"$(2)" -m venv $(1)
 	$(1)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(1)/bin/python -m pip install --quiet $(2)
-	$(1)/bin/python -m pip install --quiet --force-reinstall --no-deps $(WHEELS)/*.whl
+	$(1)/bin/python -m pip install --quiet --group $(3)
 endef
 
-$(VENV)/%/.ready: $(WHEELS)/.built
-	"$(call python-for,$*)" -m venv $(VENV)/$*
-	$(call install,$(VENV)/$*,--group test)
+# The wheel, into the environment at $(1).
+define install
+	$(1)/bin/python -m pip install --quiet --force-reinstall --no-deps $(WHEELS)/*.whl
+	touch $(1)/.ready
+endef
+
+$(BUILD)/.ready: pyproject.toml
+	$(call environment,$(BUILD),$(PYTHON),build)
 	touch $@
 
-$(VENV)/demo/.ready: $(WHEELS)/.built
-	"$(PYTHON)" -m venv $(VENV)/demo
-	$(call install,$(VENV)/demo,--group demo)
+$(WHEELS)/.built: $(SOURCES) $(BUILD)/.ready
+	rm -rf $(WHEELS)
+	$(BUILD)/bin/maturin build --release --locked --out $(WHEELS)
 	touch $@
+
+$(VENV)/%/.ready: $(WHEELS)/.built
+	$(call environment,$(VENV)/$*,$(call python-for,$*),test)
+	$(call install,$(VENV)/$*)
+
+$(VENV)/demo/.ready: $(WHEELS)/.built
+	$(call environment,$(VENV)/demo,$(PYTHON),demo)
+	$(call install,$(VENV)/demo)
+
+$(CHECK)/.ready: $(WHEELS)/.built
+	$(call environment,$(CHECK),$(PYTHON),check)
+	$(call install,$(CHECK))
 
 demo: $(VENV)/demo/.ready
 	$(VENV)/demo/bin/python -m demo
@@ -65,24 +72,19 @@ test-core:
 $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 	$(VENV)/$*/bin/python -m pytest -q
 
-check: $(DEV)/.ready $(WHEELS)/.built
+check: $(CHECK)/.ready
 	cargo fmt --check
 	cargo clippy --quiet --locked --all-targets -- -D warnings
 	cargo clippy --quiet --locked --all-targets --no-default-features -- -D warnings
-	cargo bench --quiet --locked --no-default-features --no-run
-	$(DEV)/bin/ruff check .
-	$(DEV)/bin/ruff format --check .
-	$(DEV)/bin/python -m pip install --quiet --force-reinstall --no-deps $(WHEELS)/*.whl
-	$(DEV)/bin/mypy
-	$(DEV)/bin/pyright
-	$(DEV)/bin/python -m mypy.stubtest pinwire --allowlist tools/stubtest-allowlist.txt
+	$(CHECK)/bin/ruff check .
+	$(CHECK)/bin/ruff format --check .
+	$(CHECK)/bin/mypy
+	$(CHECK)/bin/pyright
+	$(CHECK)/bin/python -m mypy.stubtest pinwire --allowlist tools/stubtest-allowlist.txt
 
 bench: $(VENV)/demo/.ready
 	cargo bench --locked --no-default-features
 	$(VENV)/demo/bin/python -m benches.peers.elsewhere
-
-soak: $(VERSIONS:%=$(VENV)/%/.ready)
-	$(VENV)/$(lastword $(VERSIONS))/bin/python -m pytest -q -m soak
 
 clean:
 	rm -rf $(VENV) target

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pinwire
-
 from benches.peers.delivery import LIMIT, RETURNED, SEND_BUFFER, Attempt, Delivery
 from benches.peers.senders import PINWIRE
 

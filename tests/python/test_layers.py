@@ -8,7 +8,13 @@ from pathlib import Path
 import pinwire
 
 # Lowest first; modules of one row do not know each other.
-LAYERS = [{"_types", "errors"}, {"_core"}, {"_wake"}, {"_open"}, {"_asyncio", "blocking"}, {"__init__"}]
+LAYERS = [
+    {"_types", "errors"},
+    {"_core"},
+    {"_wake", "_open"},
+    {"_asyncio", "blocking"},
+    {"__init__"},
+]
 PACKAGE = Path(pinwire.__file__).parent
 
 
