@@ -142,16 +142,17 @@ impl BufferPin {
     }
 
     fn refuse_pointers(&self, exporter: &Bound<'_, PyAny>) -> PyResult<()> {
+        // SAFETY: null or an object that the view keeps alive.
+        let owner = unsafe { Bound::from_borrowed_ptr_or_opt(exporter.py(), self.view().obj) };
+        let owner = owner.as_ref().unwrap_or(exporter);
         let format = self.view().format;
         let found = if format.is_null() {
-            // SAFETY: null or an object that the view keeps alive.
-            let owner = unsafe { Bound::from_borrowed_ptr_or_opt(exporter.py(), self.view().obj) };
-            pointers::in_dtype(exporter) || owner.is_some_and(|owner| pointers::in_dtype(&owner))
+            pointers::in_dtype(exporter) || pointers::in_dtype(owner)
         } else {
             // SAFETY: a view's format is a C string that lives as long as the view.
             pointers::in_format(unsafe { CStr::from_ptr(format) }.to_bytes())
         };
-        if found || pointers::in_ctypes(exporter)? {
+        if found || pointers::in_ctypes(exporter)? || pointers::in_ctypes(owner)? {
             return Err(pointers::refused(exporter));
         }
         Ok(())

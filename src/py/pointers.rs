@@ -4,7 +4,7 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyMemoryView, PyString, PyTuple, PyType};
+use pyo3::types::{PyMemoryView, PyType};
 
 /// The error for an exporter of object pointers.
 pub(super) fn refused(exporter: &Bound<'_, PyAny>) -> PyErr {
@@ -42,29 +42,27 @@ pub(super) fn in_ctypes(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 fn in_ctype(class: &Bound<'_, PyType>) -> PyResult<bool> {
     let py = class.py();
+    let meta = class.get_type();
     // ctypes has metaclasses of its own; nearly everybody else has none.
-    if class.get_type().is(py.get_type::<PyType>()) {
+    if meta.is(py.get_type::<PyType>()) || meta.module()? != "_ctypes" {
+        return Ok(false);
+    }
+    // What a pointer points to does not travel, and may be of the same kind (a linked list).
+    if meta.name()? == "PyCPointerType" {
         return Ok(false);
     }
     if let Ok(item) = class.getattr(intern!(py, "_type_")) {
-        if let Ok(code) = item.cast::<PyString>() {
-            return Ok(code.eq("O"));
-        }
-        if let Ok(item) = item.cast::<PyType>() {
-            return in_ctype(item);
-        }
+        return match item.cast::<PyType>() {
+            Ok(item) => in_ctype(item),
+            Err(_) => item.eq("O"),
+        };
     }
     for base in class.mro() {
         let Ok(fields) = base.getattr(intern!(py, "_fields_")) else {
             continue;
         };
         for field in fields.try_iter()? {
-            let Ok(field) = field?.cast_into::<PyTuple>() else {
-                continue;
-            };
-            if let Ok(kind) = field.get_item(1)?.cast_into::<PyType>()
-                && in_ctype(&kind)?
-            {
+            if in_ctype(field?.get_item(1)?.cast()?)? {
                 return Ok(true);
             }
         }
