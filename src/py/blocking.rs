@@ -8,13 +8,12 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::adopt::adopt;
 use super::base::BaseStream;
+use super::convert;
 use super::errors::{Failure, exception, with_progress};
+use super::job::{End, Job};
 use super::listener::BaseListener;
-use super::transfer::{End, Job};
-use super::{convert, file, payload};
 use crate::engine;
-use crate::mem::Access;
-use crate::net::{Error, Goal, Socket, State};
+use crate::net::{Error, Socket, State};
 
 /// A stream for threads.
 #[pyclass(frozen, extends = BaseStream, name = "Stream", module = "pinwire.blocking")]
@@ -32,10 +31,10 @@ impl BlockingStream {
 }
 
 /// Run a transfer to its end. Gives the bytes it moved.
-fn run(stream: &Bound<'_, BaseStream>, mut job: Job, timeout: Option<Duration>) -> PyResult<u64> {
+fn run(stream: &Bound<'_, BaseStream>, mut job: Job, timeout: Option<f64>) -> PyResult<u64> {
     let py = stream.py();
     let socket = stream.get().socket();
-    let deadline = convert::deadline(timeout);
+    let deadline = convert::deadline(convert::timeout(timeout)?);
     let turn = socket
         .begin(job.transfer.direction())
         .map_err(|error| exception(py, error, "the stream"))?;
@@ -97,9 +96,7 @@ impl BlockingStream {
         timeout: Option<f64>,
         copy: Option<bool>,
     ) -> PyResult<u64> {
-        let timeout = convert::timeout(timeout)?;
-        let memory = payload::one(buffer, Access::Read, convert::copying(copy), Ok)?;
-        run(slf.as_super(), Job::memory(memory, Goal::All), timeout)
+        run(slf.as_super(), Job::send_buffer(buffer, copy)?, timeout)
     }
 
     #[pyo3(signature = (buffers, /, *, timeout = None, copy = None))]
@@ -109,9 +106,7 @@ impl BlockingStream {
         timeout: Option<f64>,
         copy: Option<bool>,
     ) -> PyResult<u64> {
-        let timeout = convert::timeout(timeout)?;
-        let memory = payload::many(buffers, Access::Read, convert::copying(copy))?;
-        run(slf.as_super(), Job::memory(memory, Goal::All), timeout)
+        run(slf.as_super(), Job::send_buffers(buffers, copy)?, timeout)
     }
 
     #[pyo3(signature = (file, /, offset = 0, count = None, *, timeout = None))]
@@ -122,8 +117,7 @@ impl BlockingStream {
         count: Option<i64>,
         timeout: Option<f64>,
     ) -> PyResult<u64> {
-        let timeout = convert::timeout(timeout)?;
-        run(slf.as_super(), Job::file(file::range(file, offset, count)?), timeout)
+        run(slf.as_super(), Job::send_file(file, offset, count)?, timeout)
     }
 
     #[pyo3(signature = (buffer, /, *, nbytes = 0, timeout = None, copy = None))]
@@ -134,10 +128,7 @@ impl BlockingStream {
         timeout: Option<f64>,
         copy: Option<bool>,
     ) -> PyResult<u64> {
-        let timeout = convert::timeout(timeout)?;
-        let limit = |len| convert::limit(nbytes, len);
-        let memory = payload::one(buffer, Access::Write, convert::copying(copy), limit)?;
-        run(slf.as_super(), Job::memory(memory, Goal::Some), timeout)
+        run(slf.as_super(), Job::recv_into(buffer, nbytes, copy)?, timeout)
     }
 
     #[pyo3(signature = (buffer, /, *, timeout = None, copy = None))]
@@ -147,9 +138,7 @@ impl BlockingStream {
         timeout: Option<f64>,
         copy: Option<bool>,
     ) -> PyResult<u64> {
-        let timeout = convert::timeout(timeout)?;
-        let memory = payload::one(buffer, Access::Write, convert::copying(copy), Ok)?;
-        run(slf.as_super(), Job::memory(memory, Goal::All), timeout)
+        run(slf.as_super(), Job::recv_exactly_into(buffer, copy)?, timeout)
     }
 
     #[pyo3(signature = (buffers, /, *, timeout = None, copy = None))]
@@ -159,9 +148,7 @@ impl BlockingStream {
         timeout: Option<f64>,
         copy: Option<bool>,
     ) -> PyResult<u64> {
-        let timeout = convert::timeout(timeout)?;
-        let memory = payload::many(buffers, Access::Write, convert::copying(copy))?;
-        run(slf.as_super(), Job::memory(memory, Goal::All), timeout)
+        run(slf.as_super(), Job::recv_buffers_into(buffers, copy)?, timeout)
     }
 
     fn send_eof(slf: &Bound<'_, Self>) -> PyResult<()> {

@@ -1,7 +1,8 @@
 //! The only place that knows Python.
 //!
-//! `buffer` and `dlpack` pin memory, `payload` makes transfers of it; `operation` is what can be
-//! awaited, `waiter` what it waits on; the rest are the classes.
+//! `buffer` and `dlpack` pin memory, `payload` makes a cursor over it, `job` what a call asks for;
+//! `operation` is what can be awaited, `transfer` and `listener` what it drives, `wait`, `waiter`
+//! and `watch` how that sleeps on a loop; `stream` and `blocking` are the faces over `base`.
 
 mod adopt;
 mod base;
@@ -12,8 +13,10 @@ mod connector;
 mod convert;
 mod dlpack;
 mod errors;
+mod event_loop;
 mod file;
 mod interpreter;
+mod job;
 mod listener;
 mod operation;
 mod payload;
@@ -23,6 +26,7 @@ mod stream;
 mod transfer;
 mod wait;
 mod waiter;
+mod watch;
 
 use pyo3::prelude::*;
 
@@ -46,7 +50,9 @@ mod _core {
     #[pymodule_export]
     use super::transfer::Transfer;
     #[pymodule_export]
-    use super::waiter::{Waiter, Watch};
+    use super::waiter::Waiter;
+    #[pymodule_export]
+    use super::watch::Watch;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,14 +1,14 @@
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::adopt::adopt;
 use super::base::BaseStream;
+use super::job::Job;
 use super::operation::Operation;
-use super::transfer::{Job, Transfer, awaitable};
-use super::{convert, file, payload};
-use crate::mem::Access;
-use crate::net::{Goal, Socket};
-use std::sync::Arc;
+use super::transfer::{Transfer, awaitable};
+use crate::net::Socket;
 
 /// A stream for asyncio.
 #[pyclass(frozen, extends = BaseStream, module = "pinwire")]
@@ -47,9 +47,8 @@ impl Stream {
         timeout: Option<f64>,
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, Transfer>> {
-        let timeout = convert::timeout(timeout)?;
-        let memory = payload::one(buffer, Access::Read, convert::copying(copy), Ok)?;
-        awaitable(slf.as_super(), "Stream.send_buffer", Job::memory(memory, Goal::All), timeout)
+        let job = Job::send_buffer(buffer, copy)?;
+        awaitable(slf.as_super(), "Stream.send_buffer", job, timeout)
     }
 
     #[pyo3(signature = (buffers, /, *, timeout = None, copy = None))]
@@ -59,9 +58,8 @@ impl Stream {
         timeout: Option<f64>,
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, Transfer>> {
-        let timeout = convert::timeout(timeout)?;
-        let memory = payload::many(buffers, Access::Read, convert::copying(copy))?;
-        awaitable(slf.as_super(), "Stream.send_buffers", Job::memory(memory, Goal::All), timeout)
+        let job = Job::send_buffers(buffers, copy)?;
+        awaitable(slf.as_super(), "Stream.send_buffers", job, timeout)
     }
 
     #[pyo3(signature = (file, /, offset = 0, count = None, *, timeout = None))]
@@ -72,8 +70,7 @@ impl Stream {
         count: Option<i64>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, Transfer>> {
-        let timeout = convert::timeout(timeout)?;
-        let job = Job::file(file::range(file, offset, count)?);
+        let job = Job::send_file(file, offset, count)?;
         awaitable(slf.as_super(), "Stream.send_file", job, timeout)
     }
 
@@ -85,10 +82,8 @@ impl Stream {
         timeout: Option<f64>,
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, Transfer>> {
-        let timeout = convert::timeout(timeout)?;
-        let limit = |len| convert::limit(nbytes, len);
-        let memory = payload::one(buffer, Access::Write, convert::copying(copy), limit)?;
-        awaitable(slf.as_super(), "Stream.recv_into", Job::memory(memory, Goal::Some), timeout)
+        let job = Job::recv_into(buffer, nbytes, copy)?;
+        awaitable(slf.as_super(), "Stream.recv_into", job, timeout)
     }
 
     #[pyo3(signature = (buffer, /, *, timeout = None, copy = None))]
@@ -98,14 +93,8 @@ impl Stream {
         timeout: Option<f64>,
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, Transfer>> {
-        let timeout = convert::timeout(timeout)?;
-        let memory = payload::one(buffer, Access::Write, convert::copying(copy), Ok)?;
-        awaitable(
-            slf.as_super(),
-            "Stream.recv_exactly_into",
-            Job::memory(memory, Goal::All),
-            timeout,
-        )
+        let job = Job::recv_exactly_into(buffer, copy)?;
+        awaitable(slf.as_super(), "Stream.recv_exactly_into", job, timeout)
     }
 
     #[pyo3(signature = (buffers, /, *, timeout = None, copy = None))]
@@ -115,14 +104,8 @@ impl Stream {
         timeout: Option<f64>,
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, Transfer>> {
-        let timeout = convert::timeout(timeout)?;
-        let memory = payload::many(buffers, Access::Write, convert::copying(copy))?;
-        awaitable(
-            slf.as_super(),
-            "Stream.recv_buffers_into",
-            Job::memory(memory, Goal::All),
-            timeout,
-        )
+        let job = Job::recv_buffers_into(buffers, copy)?;
+        awaitable(slf.as_super(), "Stream.recv_buffers_into", job, timeout)
     }
 
     fn send_eof(slf: &Bound<'_, Self>) -> PyResult<Py<Operation>> {

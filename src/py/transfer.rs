@@ -1,34 +1,21 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::base::BaseStream;
-use super::budget;
-use super::errors;
-use super::file::Position;
+use super::job::{End, Job};
 use super::operation::{Flow, Operation, Steps};
-use super::payload::Pins;
 use super::wait::Wait;
+use super::{budget, convert, errors};
 use crate::engine;
-use crate::net::{self, Direction, Error, Goal, Payload, Progress, Socket, State, Torn, Turn};
-
-/// From this many bytes on a system call gives the GIL away: below, getting it back beside busy
-/// threads costs more than the call (DESIGN, section 3).
-const RELEASE_GIL: u64 = 64 * 1024;
+use crate::net::{Direction, Error, Progress, Socket, State, Turn};
 
 /// Bytes one system call may move on a loop's thread: some 100 microseconds' worth.
 const CALL_ON_LOOP: usize = 1024 * 1024;
-
-/// What is to be moved, and what has to outlive it.
-pub(super) struct Job {
-    pub(super) transfer: net::Transfer,
-    pins: Pins,
-    position: Option<Position>,
-}
 
 /// Bytes under way.
 #[pyclass(frozen, extends = Operation, module = "pinwire")]
@@ -53,72 +40,6 @@ impl Transfer {
     }
 }
 
-impl Job {
-    /// A transfer of memory.
-    pub(super) fn memory((cursor, pins): (crate::mem::Cursor, Pins), goal: Goal) -> Job {
-        let transfer = net::Transfer::new(Payload::Memory(cursor), goal);
-        Job { transfer, pins, position: None }
-    }
-
-    /// A transfer of a file's bytes.
-    pub(super) fn file((range, position): (net::FileRange, Position)) -> Job {
-        let transfer = net::Transfer::new(Payload::File(range), Goal::All);
-        Job { transfer, pins: Pins::default(), position: Some(position) }
-    }
-
-    /// Whether to give the GIL away for the next system call.
-    fn is_large(&self) -> bool {
-        let progress = self.transfer.progress();
-        progress.nbytes() - progress.transferred() >= RELEASE_GIL
-    }
-
-    /// One attempt, without the GIL if it is worth it.
-    pub(super) fn attempt(
-        &mut self,
-        py: Python<'_>,
-        socket: &Socket,
-        limit: usize,
-    ) -> Result<State, Error> {
-        let large = self.is_large();
-        let transfer = &mut self.transfer;
-        if large {
-            py.detach(|| engine::attempt(socket, transfer, limit))
-        } else {
-            engine::attempt(socket, transfer, limit)
-        }
-    }
-
-    /// It is over. A send that was interrupted in the middle tears its stream.
-    pub(super) fn settle(&self, py: Python<'_>, socket: &Socket, end: End) {
-        let progress = self.transfer.progress();
-        let (transferred, nbytes) = (progress.transferred(), progress.nbytes());
-        if let Some(position) = &self.position {
-            position.settle(py, transferred);
-        }
-        if end == End::Interrupted
-            && self.transfer.direction() == Direction::Send
-            && (1..nbytes).contains(&transferred)
-        {
-            socket.tear(Torn { transferred, nbytes });
-        }
-    }
-}
-
-/// How a transfer ended, as far as its stream is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// All was moved, or the connection is gone.
-    Final,
-    /// More could have followed.
-    Interrupted,
-}
-
-impl From<&Error> for End {
-    fn from(error: &Error) -> End {
-        if error.ends_the_connection() { End::Final } else { End::Interrupted }
-    }
-}
-
 /// A transfer on an asyncio loop.
 struct Moving {
     stream: Py<BaseStream>,
@@ -134,15 +55,13 @@ pub(super) fn awaitable<'py>(
     stream: &Bound<'py, BaseStream>,
     name: &'static str,
     job: Job,
-    timeout: Option<Duration>,
+    timeout: Option<f64>,
 ) -> PyResult<Bound<'py, Transfer>> {
     let progress = Arc::clone(job.transfer.progress());
-    let stream = stream.clone();
-    let py = stream.py();
-    let moving =
-        Moving { stream: stream.unbind(), job, turn: None, wait: Wait::new(timeout), slept: false };
+    let wait = Wait::new(convert::timeout(timeout)?);
+    let moving = Moving { stream: stream.clone().unbind(), job, turn: None, wait, slept: false };
     let operation = PyClassInitializer::from(Operation::new(name, moving));
-    Bound::new(py, operation.add_subclass(Transfer { progress }))
+    Bound::new(stream.py(), operation.add_subclass(Transfer { progress }))
 }
 
 impl Moving {
@@ -264,8 +183,7 @@ impl Steps for Moving {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.stream)?;
         self.wait.traverse(visit)?;
-        self.job.pins.traverse(visit)?;
-        visit.call(self.job.position.as_ref().map(Position::file))
+        self.job.traverse(visit)
     }
 }
 

@@ -7,7 +7,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::convert;
-use super::waiter::{Waiter, callback, running_loop};
+use super::event_loop::{callback, running_loop};
+use super::waiter::Waiter;
 
 /// The sleeps of one operation on a loop, and their deadline.
 pub(super) struct Wait {

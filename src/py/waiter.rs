@@ -1,4 +1,4 @@
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -6,11 +6,11 @@ use pyo3::exceptions::asyncio::{CancelledError, InvalidStateError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyDict;
 
-use super::budget;
-use super::interpreter;
+use super::event_loop::{is, runs_here};
+use super::watch::Watch;
+use super::{budget, interpreter};
 use crate::net::Direction;
 
 /// What a suspended task waits on: one direction of a socket on its loop's own selector.
@@ -21,7 +21,7 @@ use crate::net::Direction;
 /// between them, so that a wait costs neither an allocation nor an epoll_ctl(2).
 #[pyclass(frozen, module = "pinwire._core")]
 pub(super) struct Waiter {
-    direction: Direction,
+    pub(super) direction: Direction,
     state: Mutex<State>,
 }
 
@@ -45,7 +45,7 @@ struct Sleeper {
 }
 
 /// How to wake it: `context.run(callback, waiter)`.
-type Call = (Py<PyAny>, Py<PyAny>, Py<Waiter>);
+pub(super) type Call = (Py<PyAny>, Py<PyAny>, Py<Waiter>);
 
 enum Outcome {
     Ready,
@@ -65,8 +65,7 @@ impl Waiter {
         fd: Arc<OwnedFd>,
     ) -> PyResult<()> {
         let this = slf.get();
-        let current = this.lock().watch.as_ref().is_some_and(|w| w.get().is_of(event_loop, &fd));
-        if !current {
+        if !this.is_watched_on(event_loop, &fd) {
             Waiter::unregister(slf);
             let watch = Watch::begin(slf, event_loop, fd)?;
             this.lock().watch = Some(watch);
@@ -83,6 +82,25 @@ impl Waiter {
         };
         drop(old);
         Ok(())
+    }
+
+    pub(super) fn is_watched_by(&self, watch: &Bound<'_, Watch>) -> bool {
+        self.lock().watch.as_ref().is_some_and(|current| current.is(watch))
+    }
+
+    pub(super) fn is_watched_on(&self, event_loop: &Bound<'_, PyAny>, fd: &Arc<OwnedFd>) -> bool {
+        self.lock().watch.as_ref().is_some_and(|watch| watch.get().is_of(event_loop, fd))
+    }
+
+    /// The descriptor is ready: what to run in the loop's own callback, where no other task can
+    /// be running.
+    pub(super) fn take_ready(slf: &Bound<'_, Self>) -> Option<Call> {
+        let (ended, sleeper) = slf.get().end_sleep(Outcome::Ready);
+        if !ended {
+            // Nobody to take it: it would fire again at every turn.
+            Waiter::unregister(slf);
+        }
+        sleeper.map(|sleeper| sleeper.into_call(slf))
     }
 
     /// Whether a task sleeps here and has not been woken.
@@ -285,152 +303,4 @@ impl Sleeper {
             result => result.map(drop),
         }
     }
-}
-
-/// A loop's watch over a descriptor.
-///
-/// Each registration has its own, so that a callback which a loop had already queued when the stream
-/// left it finds that it is no longer meant.
-#[pyclass(frozen, module = "pinwire._core")]
-pub(super) struct Watch {
-    waiter: Py<Waiter>,
-    event_loop: Py<PyAny>,
-    number: RawFd,
-    /// Keeps the number from being given to another file before the loop has let go of it.
-    fd: Mutex<Option<Arc<OwnedFd>>>,
-    /// A forked child shares the loop's selector with its parent, and must leave it alone.
-    process: u32,
-}
-
-impl Watch {
-    fn begin(
-        waiter: &Bound<'_, Waiter>,
-        event_loop: &Bound<'_, PyAny>,
-        fd: Arc<OwnedFd>,
-    ) -> PyResult<Py<Watch>> {
-        let py = waiter.py();
-        let add = match waiter.get().direction {
-            Direction::Send => intern!(py, "add_writer"),
-            Direction::Receive => intern!(py, "add_reader"),
-        };
-        let number = fd.as_raw_fd();
-        let watch = Watch {
-            waiter: waiter.clone().unbind(),
-            event_loop: event_loop.clone().unbind(),
-            number,
-            fd: Mutex::new(Some(fd)),
-            process: std::process::id(),
-        };
-        let watch = Py::new(py, watch)?;
-        event_loop.call_method1(add, (number, callback(py, "ready")?, &watch))?;
-        Ok(watch)
-    }
-
-    fn is_of(&self, event_loop: &Bound<'_, PyAny>, fd: &Arc<OwnedFd>) -> bool {
-        self.event_loop.is(event_loop)
-            && self.lock().as_ref().is_some_and(|watched| Arc::ptr_eq(watched, fd))
-    }
-
-    fn loop_is_closed(&self, py: Python<'_>) -> bool {
-        is(self.event_loop.bind(py), intern!(py, "is_closed")).unwrap_or(true)
-    }
-
-    /// Let go: now, or soon in the thread where the loop runs.
-    fn end(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let _inside = interpreter::enter(py);
-        let this = slf.get();
-        let event_loop = this.event_loop.bind(py);
-        if this.process != std::process::id() || this.loop_is_closed(py) {
-            this.release();
-            return Ok(());
-        }
-        if runs_here(event_loop)? || !is(event_loop, intern!(py, "is_running"))? {
-            if let Some((remove, fd)) = this.removal(py)? {
-                remove.call1((fd,))?;
-            }
-            this.release();
-            return Ok(());
-        }
-        let let_go = (callback(py, "let_go")?, slf);
-        match event_loop.call_method1(intern!(py, "call_soon_threadsafe"), let_go) {
-            Err(_) if this.loop_is_closed(py) => Ok(()),
-            result => result.map(drop),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {
-        self.fd.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[pymethods]
-impl Watch {
-    /// The descriptor is ready: what to run in the loop's own callback, where no other task can
-    /// be running.
-    fn take_sleeper(slf: &Bound<'_, Self>) -> Option<Call> {
-        let waiter = slf.get().waiter.bind(slf.py());
-        let current = waiter.get().lock().watch.as_ref().is_some_and(|watch| watch.is(slf));
-        if !current {
-            return None;
-        }
-        let (ended, sleeper) = waiter.get().end_sleep(Outcome::Ready);
-        if !ended {
-            // Ready, and nobody to take it: it would fire again at every turn.
-            Waiter::unregister(waiter);
-        }
-        sleeper.map(|sleeper| sleeper.into_call(waiter))
-    }
-
-    /// How the loop lets go of the descriptor: `remove(fd)`. None if it watches it again, because
-    /// the stream has come back meanwhile.
-    fn removal<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyAny>, RawFd)>> {
-        let event_loop = self.event_loop.bind(py);
-        let waiter = self.waiter.get();
-        let fd = self.lock().clone();
-        let returned = fd.is_none_or(|fd| {
-            waiter.lock().watch.as_ref().is_some_and(|watch| watch.get().is_of(event_loop, &fd))
-        });
-        if returned {
-            return Ok(None);
-        }
-        let remove = match waiter.direction {
-            Direction::Send => intern!(py, "remove_writer"),
-            Direction::Receive => intern!(py, "remove_reader"),
-        };
-        Ok(Some((event_loop.getattr(remove)?, self.number)))
-    }
-
-    /// The loop has let go of the descriptor: its number may be given back.
-    fn release(&self) {
-        drop(self.lock().take());
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.waiter)?;
-        visit.call(&self.event_loop)
-    }
-}
-
-/// A function of `pinwire._wake`.
-pub(super) fn callback<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let module = MODULE.get_or_try_init(py, || py.import("pinwire._wake").map(Bound::unbind))?;
-    module.bind(py).getattr(name)
-}
-
-/// The loop that runs in this thread.
-pub(super) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    GET.import(py, "asyncio", "get_running_loop")?.call0()
-}
-
-fn runs_here(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let running = GET.import(event_loop.py(), "asyncio", "_get_running_loop")?.call0()?;
-    Ok(running.is(event_loop))
-}
-
-fn is(event_loop: &Bound<'_, PyAny>, question: &Bound<'_, PyString>) -> PyResult<bool> {
-    event_loop.call_method0(question)?.is_truthy()
 }

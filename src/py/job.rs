@@ -1,0 +1,128 @@
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use super::convert;
+use super::file::{self, Position};
+use super::payload::{self, Pins};
+use crate::engine;
+use crate::mem::{Access, Cursor};
+use crate::net::{Direction, Error, Goal, Payload, Socket, State, Torn, Transfer};
+
+/// From this many bytes on a system call gives the GIL away: below, getting it back beside busy
+/// threads costs more than the call (DESIGN, section 3).
+const RELEASE_GIL: u64 = 64 * 1024;
+
+/// What a call of either face asks for: bytes to be moved, and what has to outlive that.
+pub(super) struct Job {
+    pub(super) transfer: Transfer,
+    pins: Pins,
+    position: Option<Position>,
+}
+
+/// How a transfer ended, as far as its stream is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// All was moved, or the connection is gone.
+    Final,
+    /// More could have followed.
+    Interrupted,
+}
+
+/// One constructor for each of the calls, named as it is.
+impl Job {
+    pub(super) fn send_buffer(buffer: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<Job> {
+        let memory = payload::one(buffer, Access::Read, convert::copying(copy), Ok)?;
+        Ok(Job::memory(memory, Goal::All))
+    }
+
+    pub(super) fn send_buffers(buffers: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<Job> {
+        let memory = payload::many(buffers, Access::Read, convert::copying(copy))?;
+        Ok(Job::memory(memory, Goal::All))
+    }
+
+    pub(super) fn send_file(
+        file: &Bound<'_, PyAny>,
+        offset: i64,
+        count: Option<i64>,
+    ) -> PyResult<Job> {
+        let (range, position) = file::range(file, offset, count)?;
+        let transfer = Transfer::new(Payload::File(range), Goal::All);
+        Ok(Job { transfer, pins: Pins::default(), position: Some(position) })
+    }
+
+    pub(super) fn recv_into(
+        buffer: &Bound<'_, PyAny>,
+        nbytes: isize,
+        copy: Option<bool>,
+    ) -> PyResult<Job> {
+        let limit = |len| convert::limit(nbytes, len);
+        let memory = payload::one(buffer, Access::Write, convert::copying(copy), limit)?;
+        Ok(Job::memory(memory, Goal::Some))
+    }
+
+    pub(super) fn recv_exactly_into(
+        buffer: &Bound<'_, PyAny>,
+        copy: Option<bool>,
+    ) -> PyResult<Job> {
+        let memory = payload::one(buffer, Access::Write, convert::copying(copy), Ok)?;
+        Ok(Job::memory(memory, Goal::All))
+    }
+
+    pub(super) fn recv_buffers_into(
+        buffers: &Bound<'_, PyAny>,
+        copy: Option<bool>,
+    ) -> PyResult<Job> {
+        let memory = payload::many(buffers, Access::Write, convert::copying(copy))?;
+        Ok(Job::memory(memory, Goal::All))
+    }
+
+    fn memory((cursor, pins): (Cursor, Pins), goal: Goal) -> Job {
+        let transfer = Transfer::new(Payload::Memory(cursor), goal);
+        Job { transfer, pins, position: None }
+    }
+}
+
+impl Job {
+    /// One attempt, without the GIL if it is worth it.
+    pub(super) fn attempt(
+        &mut self,
+        py: Python<'_>,
+        socket: &Socket,
+        limit: usize,
+    ) -> Result<State, Error> {
+        let progress = self.transfer.progress();
+        let large = progress.nbytes() - progress.transferred() >= RELEASE_GIL;
+        let transfer = &mut self.transfer;
+        if large {
+            py.detach(|| engine::attempt(socket, transfer, limit))
+        } else {
+            engine::attempt(socket, transfer, limit)
+        }
+    }
+
+    /// It is over. A send that was interrupted in the middle tears its stream.
+    pub(super) fn settle(&self, py: Python<'_>, socket: &Socket, end: End) {
+        let progress = self.transfer.progress();
+        let (transferred, nbytes) = (progress.transferred(), progress.nbytes());
+        if let Some(position) = &self.position {
+            position.settle(py, transferred);
+        }
+        if end == End::Interrupted
+            && self.transfer.direction() == Direction::Send
+            && (1..nbytes).contains(&transferred)
+        {
+            socket.tear(Torn { transferred, nbytes });
+        }
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.pins.traverse(visit)?;
+        visit.call(self.position.as_ref().map(Position::file))
+    }
+}
+
+impl From<&Error> for End {
+    fn from(error: &Error) -> End {
+        if error.ends_the_connection() { End::Final } else { End::Interrupted }
+    }
+}
