@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use socket2::{SockAddr, Socket as RawSocket, Type};
 use thiserror::Error;
 
+use super::error::reason;
 use super::socket::Opened;
 use super::{Address, Options, Socket};
 use crate::sys;
@@ -49,9 +50,12 @@ pub enum Step {
 
 /// No address answered. The first error counts; the text names them all.
 #[derive(Debug, Error)]
-#[error("{}", .0.iter().map(|(to, error)| format!("{}: {error}", String::from_utf8_lossy(&to.url())))
-    .collect::<Vec<_>>().join("; "))]
+#[error("{}", .0.iter().map(describe).collect::<Vec<_>>().join("; "))]
 pub struct ConnectError(Vec<(Address, io::Error)>);
+
+fn describe((address, error): &(Address, io::Error)) -> String {
+    format!("{} ({})", reason(error), String::from_utf8_lossy(&address.url()))
+}
 
 impl ConnectError {
     /// The errno of the first attempt.

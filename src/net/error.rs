@@ -31,6 +31,13 @@ pub enum Error {
     Io(#[from] io::Error),
 }
 
+/// What the kernel's error means, without its number, which travels beside it.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let number = error.raw_os_error().map(|errno| format!(" (os error {errno})"));
+    number.and_then(|number| text.strip_suffix(&number).map(str::to_owned)).unwrap_or(text)
+}
+
 impl Error {
     /// Whether the connection is gone, so that the kernel itself refuses what would follow.
     pub fn ends_the_connection(&self) -> bool {

@@ -14,7 +14,7 @@ mod transfer;
 
 pub use address::{Address, UnixName};
 pub use connect::{ConnectError, Race, Step};
-pub use error::Error;
+pub use error::{Error, reason};
 pub use file::FileRange;
 pub use handle::Handle;
 pub use listener::Listener;

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-use crate::net::{ConnectError, Error, Progress};
+use crate::net::{ConnectError, Error, Progress, reason};
 
 /// An error of the core, or one that Python raised meanwhile (a signal handler's).
 pub(super) enum Failure {
@@ -72,15 +72,8 @@ pub(super) fn with_progress(py: Python<'_>, error: PyErr, progress: &Progress) -
 
 /// PyO3's own conversion loses errno, and with it the subclass's meaning.
 pub(super) fn os_error(error: &io::Error) -> PyErr {
-    let text = error.to_string();
-    match error.raw_os_error() {
-        Some(errno) => {
-            let suffix = format!(" (os error {errno})");
-            let text = text.strip_suffix(&suffix).unwrap_or(&text).to_owned();
-            PyOSError::new_err((errno, text))
-        }
-        None => PyOSError::new_err((libc::EINVAL, text)),
-    }
+    let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+    PyOSError::new_err((errno, reason(error)))
 }
 
 /// Warn from a destructor, which can neither raise nor lose the exception that is under way.

@@ -8,7 +8,7 @@ use pyo3::types::{PyList, PyString, PyTuple};
 pub(super) fn of(object: &Bound<'_, PyAny>) -> PyErr {
     let class = object.get_type();
     let name = class.name().map_or_else(|_| "object".into(), |name| name.to_string());
-    PyTypeError::new_err(format!("a {name} does not export its memory: {}", way_out(object, &name)))
+    PyTypeError::new_err(format!("{name} objects export no memory: {}", way_out(object, &name)))
 }
 
 fn way_out(object: &Bound<'_, PyAny>, name: &str) -> &'static str {
