@@ -87,6 +87,26 @@ fn a_receive_of_some_ends_after_the_first_bytes() {
     assert_eq!(transfer.direction(), Direction::Receive);
     assert!(transfer.next(usize::MAX).is_some());
     assert_eq!(transfer.moved(4, 9), State::Done);
+    assert!(transfer.next(usize::MAX).is_none());
+}
+
+#[test]
+fn a_receive_of_some_that_spins_takes_what_came_and_no_more() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let options = Options { busy_poll: LONG, ..Options::default() };
+    let opened = Opened::Elsewhere { nonblocking: false };
+    let socket = Socket::new(OwnedFd::from(ours), None, &options, opened).unwrap();
+    let mut memory = [0; 9];
+    let mut transfer = transfer(&mut memory, Access::Write, Goal::Some);
+    thread::scope(|scope| {
+        let receiver = scope.spawn(|| drive(&socket, &mut transfer, LONG));
+        while socket.stats().system_calls.load(std::sync::atomic::Ordering::Relaxed) < 2 {
+            thread::yield_now();
+        }
+        theirs.write_all(b"abc").unwrap();
+        receiver.join().unwrap().unwrap();
+    });
+    assert_eq!(transfer.progress().transferred(), 3);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::mem::{Access, Cursor, Region};
 pub struct Transfer {
     payload: Payload,
     goal: Goal,
+    done: bool,
     progress: Arc<Progress>,
 }
 
@@ -98,7 +99,7 @@ impl Transfer {
             Payload::File(range) => range.left(),
         };
         let progress = Arc::new(Progress { transferred: AtomicU64::new(0), nbytes });
-        Transfer { payload, goal, progress }
+        Transfer { payload, goal, done: false, progress }
     }
 
     /// Which way the bytes go.
@@ -124,6 +125,9 @@ impl Transfer {
 
     /// What to ask of the kernel next, moving at most about `limit` bytes; None when done.
     pub fn next(&mut self, limit: usize) -> Option<Call<'_>> {
+        if self.done {
+            return None;
+        }
         match &mut self.payload {
             Payload::Memory(cursor) => {
                 let access = cursor.access();
@@ -150,7 +154,8 @@ impl Transfer {
             }
         };
         self.progress.transferred.fetch_add(n as u64, Ordering::Relaxed);
-        if left == 0 || self.goal == Goal::Some {
+        self.done = left == 0 || self.goal == Goal::Some;
+        if self.done {
             State::Done
         } else if n < offered {
             State::Starved
@@ -177,7 +182,10 @@ impl Transfer {
     pub fn ended(&mut self) -> Result<State, Error> {
         match (&self.payload, self.goal) {
             (Payload::Memory(_), Goal::All) => Err(Error::Incomplete),
-            _ => Ok(State::Done),
+            _ => {
+                self.done = true;
+                Ok(State::Done)
+            }
         }
     }
 }
