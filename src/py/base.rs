@@ -1,7 +1,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
-use pyo3::exceptions::{PyResourceWarning, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyResourceWarning, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
@@ -128,12 +128,12 @@ impl BaseStream {
         py: Python<'py>,
         level: i32,
         optname: i32,
-        buflen: usize,
+        buflen: isize,
     ) -> PyResult<Bound<'py, PyAny>> {
         const MAX: usize = 1024;
-        if buflen > MAX {
-            return Err(PyValueError::new_err(format!("buflen must be from 0 to {MAX}")));
-        }
+        let Some(buflen) = usize::try_from(buflen).ok().filter(|&buflen| buflen <= MAX) else {
+            return Err(PyOSError::new_err((libc::EINVAL, "getsockopt buflen out of range")));
+        };
         let mut value = [0; MAX];
         let room = if buflen == 0 { size_of::<i32>() } else { buflen };
         let len = sys::getsockopt(self.fd(py)?.as_fd(), level, optname, &mut value[..room])
