@@ -70,15 +70,31 @@ fn not_negative(name: &str, value: i64) -> PyResult<u64> {
 }
 
 fn refuse_text(file: &Bound<'_, PyAny>) -> PyResult<()> {
+    refuse_decoders(file)?;
     let Ok(mode) = file.getattr("mode") else {
         return Ok(());
     };
     match mode.extract::<String>() {
-        Ok(mode) if mode.contains('b') => Ok(()),
-        Ok(_) => Err(PyValueError::new_err("the file must be opened in binary mode ('rb')")),
-        Err(_) => Err(PyTypeError::new_err(
-            "send_file sends a file as it is on disk; this object decodes what it reads: open \
-             the file itself, in binary mode",
-        )),
+        Ok(mode) if !mode.contains('b') => {
+            Err(PyValueError::new_err("the file must be opened in binary mode ('rb')"))
+        }
+        _ => Ok(()),
     }
+}
+
+/// Files of gzip, bz2 and lzma have the descriptor of what is compressed, not of what they read.
+fn refuse_decoders(file: &Bound<'_, PyAny>) -> PyResult<()> {
+    let io = file.py().import("io")?;
+    if !file.is_instance(&io.getattr("BufferedIOBase")?)? {
+        return Ok(());
+    }
+    for plain in ["BufferedReader", "BufferedWriter", "BufferedRandom", "BytesIO"] {
+        if file.is_instance(&io.getattr(plain)?)? {
+            return Ok(());
+        }
+    }
+    Err(PyTypeError::new_err(
+        "send_file sends a file as it is on disk; this object decodes what it reads: open the \
+         file itself, in binary mode",
+    ))
 }
