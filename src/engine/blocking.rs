@@ -18,7 +18,7 @@ const SIGNAL_CHECK: Duration = Duration::from_millis(500);
 /// How often the main thread looks for signals while a transfer keeps it from sleeping.
 const BUSY_SIGNAL_CHECK: Duration = Duration::from_millis(50);
 
-/// What runs in the main thread when a signal has come: Ok to go on waiting.
+/// What runs when a signal may have come: Ok to go on waiting.
 pub type Interrupt<'a, E> = &'a mut dyn FnMut() -> Result<(), E>;
 
 /// Bytes one system call may move: signals are looked for between calls.
@@ -157,12 +157,10 @@ fn sleep<const N: usize, E: From<Error>>(
         let nap = [left, nap].into_iter().flatten().min();
         match sys::poll(fds, nap) {
             Ok(ready) if ready.contains(&true) => return Ok(()),
+            Ok(_) if serves_signals => interrupt()?,
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => interrupt()?,
             Err(error) => return Err(Error::from(error).into()),
-        }
-        if serves_signals {
-            interrupt()?;
         }
         if left.is_some_and(|left| left.is_zero()) {
             return Ok(());

@@ -209,8 +209,8 @@ impl Runs {
             if dim.is_indirect() {
                 // SAFETY: `new` was promised that this is a readable pointer of the exporter's,
                 // and index < extent. Exporters do not align them for us.
-                at =
-                    unsafe { at.cast::<*mut u8>().read_unaligned() }.wrapping_offset(dim.suboffset);
+                let item = unsafe { at.cast::<*mut u8>().read_unaligned() };
+                at = item.wrapping_offset(dim.suboffset);
             }
         }
         at.wrapping_add(self.offset)

@@ -3,19 +3,18 @@
 //! Until Python 3.14 a daemon thread that asks for the GIL once the interpreter is finalizing is
 //! ended by unwinding its stack, and a frame of ours on it turns that into an abort. PyO3 sees to
 //! threads that come back from `detach`; this sees to those that call Python from within an
-//! operation: exit waits until they are out, and from then on nobody gets in.
+//! operation: exit waits until they are out, and then nobody gets in for a while.
 
 #![allow(unsafe_code)] // Asks which interpreter this is.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-
-use crate::sys;
 
 /// Classes and cached objects are those of one interpreter. CPython itself refuses to load us only
 /// into sub-interpreters that are isolated.
@@ -30,30 +29,49 @@ pub(super) fn refuse_sub_interpreters(_py: Python<'_>) -> PyResult<()> {
     ))
 }
 
-static EXITING: AtomicBool = AtomicBool::new(false);
+static EXIT: OnceLock<Exit> = OnceLock::new();
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 /// The process that loaded us: a forked child inherits the count, but not the threads.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
+/// The interpreter is about to be finalized.
+struct Exit {
+    /// By this thread.
+    thread: ThreadId,
+    /// Others stay out until then.
+    until: Instant,
+}
+
 /// Operations are short; whoever takes longer has been stopped by something else.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long operations are kept from starting at exit: longer than the exit handlers that run
+/// after ours usually take, and short enough for one of them that waits for such a thread.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A thread is within an operation, for as long as this lives.
 pub(super) struct Inside(());
 
-/// Enter an operation. Does not return to a thread that is about to be ended.
+/// Enter an operation. A thread that is about to be ended does not get in before it is.
 pub(super) fn enter(py: Python<'_>) -> Inside {
-    INSIDE.fetch_add(1, Ordering::SeqCst);
-    let inside = Inside(());
-    if EXITING.load(Ordering::SeqCst) && !sys::in_main_thread() {
-        drop(inside);
-        return py.detach(|| -> Inside {
-            loop {
-                thread::park();
-            }
-        });
+    let inside = Inside::new();
+    let Some(exit) = EXIT.get() else {
+        return inside;
+    };
+    let left = exit.until.saturating_duration_since(Instant::now());
+    if exit.thread == thread::current().id() || left.is_zero() {
+        return inside;
     }
-    inside
+    drop(inside);
+    py.detach(|| thread::sleep(left));
+    Inside::new()
+}
+
+impl Inside {
+    fn new() -> Inside {
+        INSIDE.fetch_add(1, Ordering::SeqCst);
+        Inside(())
+    }
 }
 
 impl Drop for Inside {
@@ -65,7 +83,10 @@ impl Drop for Inside {
 /// Runs at exit, before the interpreter begins to end threads.
 #[pyfunction]
 pub(super) fn prepare_exit(py: Python<'_>) {
-    EXITING.store(true, Ordering::SeqCst);
+    let exit = Exit { thread: thread::current().id(), until: Instant::now() + GRACE };
+    if EXIT.set(exit).is_err() {
+        return;
+    }
     if PROCESS.load(Ordering::SeqCst) != std::process::id() {
         return;
     }

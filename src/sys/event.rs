@@ -12,9 +12,9 @@ pub struct Event(OwnedFd);
 impl Event {
     /// A flag that is not set.
     pub fn new() -> io::Result<Event> {
+        let flags = libc::EFD_CLOEXEC | libc::EFD_NONBLOCK;
         // SAFETY: no memory is involved.
-        let fd =
-            check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) } as isize)?;
+        let fd = check(unsafe { libc::eventfd(0, flags) } as isize)?;
         // SAFETY: the kernel has just made this descriptor for us alone.
         Ok(Event(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) }))
     }
@@ -22,9 +22,9 @@ impl Event {
     /// Set it, waking who sleeps on it.
     pub fn set(&self) {
         let one = 1u64;
+        let fd = self.0.as_raw_fd();
         // SAFETY: `one` has the 8 bytes that eventfd wants.
-        let written =
-            retry(|| unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), 8) });
+        let written = retry(|| unsafe { libc::write(fd, (&raw const one).cast(), 8) });
         // EAGAIN means that the counter is full: it is set, many times over.
         debug_assert!(
             written.is_ok()

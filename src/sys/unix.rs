@@ -134,10 +134,9 @@ pub fn poll<const N: usize>(
         tv_nsec: limit.subsec_nanos().into(),
     });
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let (entries, count) = (polled.as_mut_ptr(), N as libc::nfds_t);
     // SAFETY: `polled` holds N entries; `timeout` is null or outlives the call; no signal mask.
-    let result =
-        unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, timeout, ptr::null()) };
-    check(result as isize)?;
+    check(unsafe { libc::ppoll(entries, count, timeout, ptr::null()) } as isize)?;
     Ok(polled.map(|entry| entry.revents != 0))
 }
 

@@ -149,6 +149,39 @@ def test_exit_when_threads_are_in_a_call_then_it_is_clean(end):
     assert program(BLOCKING + BLOCKING_ENDS[end]) == (0, "", "")
 
 
+def test_exit_when_an_earlier_handler_waits_for_a_loop_then_the_loop_still_ends():
+    # Registered before pinwire is imported, the handler runs after pinwire's own.
+    code = """
+import atexit, threading
+
+stop = threading.Event()
+
+def finish():
+    stop.set()
+    thread.join(20)
+    print("joined", not thread.is_alive())
+
+atexit.register(finish)
+import asyncio, pinwire
+
+moving = threading.Event()
+
+async def main():
+    a, b = pinwire.socketpair()
+    while not stop.is_set():
+        await a.send_buffer(b"x")
+        await b.recv_exactly_into(bytearray(1))
+        moving.set()
+    await a.close()
+    await b.close()
+
+thread = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
+thread.start()
+moving.wait()
+"""
+    assert program(code) == (0, "joined True\n", "")
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_sys_exit_when_raised_by_a_task_that_was_woken_then_the_program_exits(loop):
     code = """
