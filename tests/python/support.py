@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SMALL = {"send_buffer_size": 4096, "recv_buffer_size": 4096}
+
+ABSTRACT = f"unix:@pinwire-test-{os.getpid()}"
+"""An address that no other run of the tests uses at the same time."""
 
 BIG = 1 << 20
 """More bytes than the buffers of two sockets hold, those that the kernel tunes excepted."""
@@ -164,7 +168,14 @@ def start_program(code: str, *args: object, options: tuple[str, ...] = (), **kwa
     """Python in another process, its output captured."""
     command = [sys.executable, *options, "-c", textwrap.dedent(code), *map(str, args)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **kwargs)
+    return subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, preexec_fn=_heed_interrupts, **kwargs
+    )
+
+
+def _heed_interrupts() -> None:
+    # Whatever a shell starts in the background ignores SIGINT, and so do its children.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: Any) -> tuple[int, str, str]:

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 import uvloop
-from support import PATIENCE
+from support import ABSTRACT, PATIENCE
 
 import pinwire
 import pinwire.blocking
@@ -31,8 +31,8 @@ def names_of(tmp_path):
         "path_with_blanks": (f"unix://{tmp_path}/a b%20c#d?e", f"unix://{tmp_path}/a b%20c#d?e"),
         "path_not_utf8": (f"unix://{tmp_path}/\udcff", f"unix://{tmp_path}/\udcff"),
         "path_not_ascii": (f"unix://{tmp_path}/né", f"unix://{tmp_path}/né"),
-        "abstract": ("unix:@pinwire/test addresses", "unix:@pinwire/test addresses"),
-        "abstract_not_utf8": ("unix:@pinwire-\udcfe", "unix:@pinwire-\udcfe"),
+        "abstract": (f"{ABSTRACT}/a b", f"{ABSTRACT}/a b"),
+        "abstract_not_utf8": (f"{ABSTRACT}\udcfe", f"{ABSTRACT}\udcfe"),
     }
 
 

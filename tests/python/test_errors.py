@@ -10,6 +10,7 @@ import socket
 import struct
 
 import pytest
+from support import ABSTRACT
 
 import pinwire
 import pinwire.blocking
@@ -73,7 +74,7 @@ class Situations:
         pinwire.blocking.connect(f"unix://{self.path}/nobody")
 
     def abstract_connection_refused(self):
-        pinwire.blocking.connect("unix:@pinwire-nobody-listens-here")
+        pinwire.blocking.connect(ABSTRACT)
 
     def no_such_path(self):
         pinwire.blocking.connect(f"unix://{self.path}/missing")
@@ -98,7 +99,7 @@ class Situations:
             pinwire.blocking.listen(listener.address)
 
     def abstract_name_in_use(self):
-        with pinwire.blocking.listen("unix:@pinwire-in-use") as listener:
+        with pinwire.blocking.listen(ABSTRACT) as listener:
             pinwire.blocking.listen(listener.address)
 
     def address_is_not_ours(self):
@@ -167,7 +168,7 @@ def test_error_when_it_is_the_kernels_then_it_is_the_builtin_class_with_its_errn
 
 
 OPENING = {
-    "connect_refused": ("connect", "unix:@pinwire-nobody-listens-here", ConnectionRefusedError),
+    "connect_refused": ("connect", ABSTRACT, ConnectionRefusedError),
     "connect_no_path": ("connect", "unix:///missing/socket", FileNotFoundError),
     "listen_no_directory": ("listen", "unix:///missing/socket", FileNotFoundError),
     "listen_not_ours": ("listen", "tcp://192.0.2.1:0", OSError),

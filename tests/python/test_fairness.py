@@ -7,7 +7,7 @@ import socket
 
 import numpy as np
 import pytest
-from support import Call, received
+from support import ABSTRACT, Call, received
 
 import pinwire
 import pinwire.blocking
@@ -95,7 +95,7 @@ def test_ready_awaits_when_in_two_tasks_then_neither_starves(run):
 
 def test_ready_accepts_when_in_a_loop_then_the_event_loop_has_its_turns(run):
     async def main():
-        async with pinwire.listen("unix:@pinwire-fairness") as listener:
+        async with pinwire.listen(ABSTRACT) as listener:
             clients = [await pinwire.connect(listener.address) for _ in range(256)]
             turns = Turns()
             for client in clients:

@@ -8,12 +8,12 @@ import socket
 import struct
 
 import pytest
-from support import is_open, program, received, received_blocking, sleeping, wait_until
+from support import ABSTRACT, is_open, program, received, received_blocking, sleeping, wait_until
 
 import pinwire
 import pinwire.blocking
 
-ADDRESSES = {"tcp": "tcp://127.0.0.1:0", "unix": "unix:@pinwire-test-listener"}
+ADDRESSES = {"tcp": "tcp://127.0.0.1:0", "unix": ABSTRACT}
 
 
 @pytest.fixture(params=ADDRESSES)

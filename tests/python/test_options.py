@@ -9,7 +9,7 @@ import socket
 import struct
 
 import pytest
-from support import SMALL, Call, pattern, received, sleeping
+from support import ABSTRACT, SMALL, Call, pattern, received, sleeping
 
 import pinwire
 import pinwire.blocking
@@ -94,7 +94,7 @@ def test_option_when_given_on_a_loop_then_both_ends_have_it(run):
 
 def test_tcp_option_when_given_for_a_unix_socket_then_it_is_ignored(run):
     async def main():
-        async with pinwire.listen("unix:@pinwire-options", nodelay=True, keepalive=9) as listener:
+        async with pinwire.listen(ABSTRACT, nodelay=True, keepalive=9) as listener:
             client = await pinwire.connect(listener.address, nodelay=False, keepalive=9)
             async with client, await listener.accept():
                 pass
@@ -121,7 +121,7 @@ def test_reuse_port_when_given_then_two_listeners_share_a_port():
 
 
 def test_backlog_when_small_then_connections_beyond_it_wait():
-    with pinwire.blocking.listen("unix:@pinwire-backlog", backlog=1) as listener:
+    with pinwire.blocking.listen(ABSTRACT, backlog=1) as listener:
         queued = [pinwire.blocking.connect(listener.address, timeout=5) for _ in range(2)]
         with pytest.raises(pinwire.TransferTimeoutError):
             pinwire.blocking.connect(listener.address, timeout=0)
@@ -200,11 +200,11 @@ def test_option_when_bad_then_every_call_refuses_it(options, error):
 
     async def main():
         with pytest.raises(error):
-            await pinwire.listen("unix:@pinwire-bad-options", **options)
+            await pinwire.listen(ABSTRACT, **options)
 
     asyncio.run(main())
     with pytest.raises(error):
-        pinwire.blocking.listen("unix:@pinwire-bad-options", **options)
+        pinwire.blocking.listen(ABSTRACT, **options)
     left, right = socket.socketpair()
     with left, right:
         for call in (

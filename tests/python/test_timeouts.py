@@ -8,7 +8,17 @@ import math
 import socket
 
 import pytest
-from support import BIG, SMALL, fill, pattern, received, received_blocking, sleeping, waiting
+from support import (
+    ABSTRACT,
+    BIG,
+    SMALL,
+    fill,
+    pattern,
+    received,
+    received_blocking,
+    sleeping,
+    waiting,
+)
 
 import pinwire
 import pinwire.blocking
@@ -177,7 +187,7 @@ def test_blocking_timeout_when_zero_and_all_has_come_then_iov_max_does_not_matte
 def test_timeout_when_negative_or_nan_then_every_call_refuses_it():
     async def main():
         client, server = pinwire.socketpair()
-        async with client, server, pinwire.listen("unix:@pinwire-bad-timeout") as listener:
+        async with client, server, pinwire.listen(ABSTRACT) as listener:
             calls = [
                 (client.send_buffer, b""),
                 (client.send_buffers, []),
