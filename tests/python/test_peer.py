@@ -228,10 +228,10 @@ def test_peer_closed_when_only_we_have_ended_then_it_is_false(blocking_pair):
 
 
 PEER = """
-import socket, sys
+import signal, socket, sys
 sock = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 sock.sendall(b"12")
-sock.recv(1)
+signal.pause()  # until it is killed, reading nothing
 """
 
 

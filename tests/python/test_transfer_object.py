@@ -73,14 +73,14 @@ def test_transfer_when_given_to_asyncio_run_then_it_is_taken():
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
-def test_transfer_when_in_an_eager_task_then_it_may_end_at_once_or_wait():
+def test_transfer_when_in_an_eager_task_then_it_is_taken():
     async def main():
         asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
         client, server = pinwire.socketpair()
         async with client, server:
             waits = asyncio.create_task(server.recv_into(bytearray(4)))
             sends = asyncio.create_task(client.send_buffer(b"data"))
-            assert (sends.done(), await sends, await waits) == (True, 4, 4)
+            assert (await sends, await waits) == (4, 4)
 
     asyncio.run(main())
 
