@@ -30,13 +30,7 @@ impl BaseStream {
     }
 
     pub(super) fn waiter(&self, py: Python<'_>, direction: Direction) -> PyResult<&Py<Waiter>> {
-        let waiter = &self.waiters[direction as usize];
-        if waiter.get().is_none() {
-            // Not within `get_or_init`: making an object may run the garbage collector, and that
-            // any code.
-            let _ = waiter.set(Py::new(py, Waiter::new(direction))?);
-        }
-        Ok(waiter.get().expect("it has just been set"))
+        Waiter::of(py, &self.waiters[direction as usize], direction)
     }
 
     /// Forget a transfer that sleeps on a closed loop, which will never wake it; nobody but the
@@ -60,9 +54,7 @@ impl BaseStream {
 
     fn let_go(&self, py: Python<'_>, fd: Option<Arc<OwnedFd>>) {
         for waiter in self.waiters.iter().filter_map(|waiter| waiter.get()) {
-            let waiter = waiter.bind(py);
-            Waiter::wake(waiter);
-            Waiter::unregister(waiter);
+            Waiter::retire(waiter.bind(py));
         }
         drop(fd);
     }

@@ -52,8 +52,7 @@ fn run(stream: &Bound<'_, BaseStream>, mut job: Job, timeout: Option<f64>) -> Py
     };
     let end = match &result {
         Ok(()) => End::Final,
-        Err(Failure::Core(error)) => End::from(error),
-        Err(_) => End::Interrupted,
+        Err(failure) => End::from(failure),
     };
     job.settle(py, socket, end);
     drop(turn);

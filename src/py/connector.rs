@@ -40,13 +40,11 @@ pub(super) fn parse_address<'py>(address: &Bound<'py, PyAny>) -> PyResult<Bound<
 }
 
 fn host_and_port<'py>(pair: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    let refuse =
+        |_| PyTypeError::new_err("an address as a tuple is (host, port): a str and an int");
     // IPv6 addresses of the stdlib have a flow label and a scope behind the port.
-    let host: Option<String> = pair.get_item(0).and_then(|host| host.extract()).map_err(|_| {
-        PyTypeError::new_err("an address as a tuple is (host, port): a str and an int")
-    })?;
-    let port: i64 = pair.get_item(1).and_then(|port| port.extract()).map_err(|_| {
-        PyTypeError::new_err("an address as a tuple is (host, port): a str and an int")
-    })?;
+    let host: Option<String> = pair.get_item(0).and_then(|host| host.extract()).map_err(refuse)?;
+    let port: i64 = pair.get_item(1).and_then(|port| port.extract()).map_err(refuse)?;
     let port = u16::try_from(port)
         .map_err(|_| PyValueError::new_err(format!("port {port} is not from 0 to 65535")))?;
     Ok((host.unwrap_or_default(), port).into_pyobject(pair.py())?.into_any())

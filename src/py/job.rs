@@ -2,6 +2,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::convert;
+use super::errors::Failure;
 use super::file::{self, Position};
 use super::payload::{self, Pins};
 use crate::engine;
@@ -121,8 +122,11 @@ impl Job {
     }
 }
 
-impl From<&Error> for End {
-    fn from(error: &Error) -> End {
-        if error.ends_the_connection() { End::Final } else { End::Interrupted }
+impl From<&Failure> for End {
+    fn from(failure: &Failure) -> End {
+        match failure {
+            Failure::Core(error) if error.ends_the_connection() => End::Final,
+            _ => End::Interrupted,
+        }
     }
 }

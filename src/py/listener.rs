@@ -36,8 +36,7 @@ impl BaseListener {
     pub(super) fn close(&self, py: Python<'_>) {
         let fd = self.listener.close();
         if let Some(waiter) = self.waiter.get() {
-            Waiter::wake(waiter.bind(py));
-            Waiter::unregister(waiter.bind(py));
+            Waiter::retire(waiter.bind(py));
         }
         drop(fd);
     }
@@ -140,15 +139,6 @@ impl Accept {
             _ => Err(error),
         })
     }
-
-    fn waiter(&self, py: Python<'_>) -> PyResult<&Py<Waiter>> {
-        let waiter = &self.listener.get().waiter;
-        if waiter.get().is_none() {
-            // See `BaseStream::waiter`.
-            let _ = waiter.set(Py::new(py, Waiter::new(Direction::Receive))?);
-        }
-        Ok(waiter.get().expect("it has just been set"))
-    }
 }
 
 impl Steps for Accept {
@@ -162,8 +152,7 @@ impl Steps for Accept {
             self.turn = Some(self.begin(py, base).map_err(raise)?);
             self.wait.begin();
             if budget::spend() {
-                budget::renew();
-                return Ok(Flow::Suspend(py.None()));
+                return Ok(Flow::turn_of_the_loop(py));
             }
             false
         };
@@ -175,8 +164,8 @@ impl Steps for Accept {
             Some(socket) => Ok(Flow::Complete(Stream::wrap(py, socket)?.into_any().unbind())),
             None if expired => Err(raise(Error::TimedOut)),
             None => {
-                let waiter = self.waiter(py)?.clone_ref(py);
-                Ok(Flow::Suspend(self.wait.sleep(py, &waiter, fd)?))
+                let waiter = Waiter::of(py, &base.waiter, Direction::Receive)?;
+                Ok(Flow::Suspend(self.wait.sleep(py, waiter, fd)?))
             }
         }
     }

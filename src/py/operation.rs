@@ -6,7 +6,15 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::errors::warn;
-use super::interpreter;
+use super::{budget, interpreter};
+
+impl Flow {
+    /// Let the loop run once before going on.
+    pub(super) fn turn_of_the_loop(py: Python<'_>) -> Flow {
+        budget::renew();
+        Flow::Suspend(py.None())
+    }
+}
 
 /// What an `Operation` does when it is driven.
 pub(super) trait Steps: Send {

@@ -7,6 +7,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::base::BaseStream;
+use super::errors::Failure;
 use super::job::{End, Job};
 use super::operation::{Flow, Operation, Steps};
 use super::wait::Wait;
@@ -70,13 +71,13 @@ impl Moving {
     }
 
     /// Until done, or what to yield.
-    fn advance(&mut self, py: Python<'_>) -> Result<Flow, Stop> {
+    fn advance(&mut self, py: Python<'_>) -> Result<Flow, Failure> {
         let socket = Arc::clone(self.socket());
         if self.turn.is_none() {
             self.turn = Some(self.begin(py, &socket)?);
             self.wait.begin();
             if budget::spend() {
-                return Ok(turn_of_the_loop(py));
+                return Ok(Flow::turn_of_the_loop(py));
             }
         }
         let mut expired = self.wait.wake(py)?;
@@ -87,7 +88,7 @@ impl Moving {
                 State::Moving if expired && !self.wait.is_over_at_once() => {
                     return Err(Error::TimedOut.into());
                 }
-                State::Moving if budget::spend() => return Ok(turn_of_the_loop(py)),
+                State::Moving if budget::spend() => return Ok(Flow::turn_of_the_loop(py)),
                 State::Moving => expired = self.wait.wake(py)?,
                 State::Starved if self.spin(py, &socket)? => expired = self.wait.wake(py)?,
                 State::Starved => {
@@ -109,7 +110,12 @@ impl Moving {
         })
     }
 
-    fn sleep(&mut self, py: Python<'_>, socket: &Socket, fd: Arc<OwnedFd>) -> Result<Flow, Stop> {
+    fn sleep(
+        &mut self,
+        py: Python<'_>,
+        socket: &Socket,
+        fd: Arc<OwnedFd>,
+    ) -> Result<Flow, Failure> {
         self.slept = true;
         socket.stats().waits.fetch_add(1, Ordering::Relaxed);
         let waiter = self.stream.get().waiter(py, self.job.transfer.direction())?;
@@ -150,18 +156,10 @@ impl Moving {
 
 impl Steps for Moving {
     fn step(&mut self, py: Python<'_>) -> PyResult<Flow> {
-        self.advance(py).map_err(|stop| {
+        self.advance(py).map_err(|failure| {
             let begun = self.turn.is_some();
-            let error = match stop {
-                Stop::Core(error) => {
-                    self.end(py, End::from(&error));
-                    errors::exception(py, error, "the stream")
-                }
-                Stop::Python(error) => {
-                    self.end(py, End::Interrupted);
-                    error
-                }
-            };
+            self.end(py, End::from(&failure));
+            let error = failure.into_exception(py, "the stream");
             if begun {
                 errors::with_progress(py, error, self.job.transfer.progress())
             } else {
@@ -194,27 +192,4 @@ impl Drop for Moving {
             Python::attach(|py| self.end(py, End::Interrupted));
         }
     }
-}
-
-/// Why a transfer cannot go on.
-enum Stop {
-    Core(Error),
-    Python(PyErr),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Stop {
-        Stop::Core(error)
-    }
-}
-
-impl From<PyErr> for Stop {
-    fn from(error: PyErr) -> Stop {
-        Stop::Python(error)
-    }
-}
-
-fn turn_of_the_loop(py: Python<'_>) -> Flow {
-    budget::renew();
-    Flow::Suspend(py.None())
 }

@@ -1,5 +1,5 @@
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::exceptions::asyncio::{CancelledError, InvalidStateError};
@@ -54,8 +54,25 @@ enum Outcome {
 }
 
 impl Waiter {
-    pub(super) fn new(direction: Direction) -> Waiter {
-        Waiter { direction, state: Mutex::default() }
+    /// The waiter of a slot, made when it is first asked for.
+    pub(super) fn of<'a>(
+        py: Python<'_>,
+        slot: &'a OnceLock<Py<Waiter>>,
+        direction: Direction,
+    ) -> PyResult<&'a Py<Waiter>> {
+        if slot.get().is_none() {
+            // Not within `get_or_init`: making an object may run the garbage collector, and that
+            // any code.
+            let waiter = Waiter { direction, state: Mutex::default() };
+            let _ = slot.set(Py::new(py, waiter)?);
+        }
+        Ok(slot.get().expect("it has just been set"))
+    }
+
+    /// What was waited for is closed: end the sleep, and have the loop let go.
+    pub(super) fn retire(slf: &Bound<'_, Self>) {
+        Waiter::wake(slf);
+        Waiter::unregister(slf);
     }
 
     /// Prepare to be yielded to a task of this loop, which then sleeps until `fd` is ready.
