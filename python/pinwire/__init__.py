@@ -1,7 +1,15 @@
 """Zero-copy sockets for asyncio; `pinwire.blocking` is the same for threads."""
 
 from ._asyncio import connect, listen, socketpair
-from ._core import Credentials, Listener, Stream, StreamStats, Transfer
+from ._core import (
+    Credentials,
+    Listener,
+    RuntimeStats,
+    Stream,
+    StreamStats,
+    Transfer,
+    runtime_stats,
+)
 from .errors import (
     BusyError,
     ClosedError,
@@ -22,6 +30,7 @@ __all__ = [
     "IncompleteTransferError",
     "Listener",
     "ProtocolError",
+    "RuntimeStats",
     "Stream",
     "StreamStats",
     "TornStreamError",
@@ -29,5 +38,6 @@ __all__ = [
     "TransferTimeoutError",
     "connect",
     "listen",
+    "runtime_stats",
     "socketpair",
 ]

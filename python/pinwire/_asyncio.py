@@ -65,8 +65,7 @@ def connect(
         async with _bounded(timeout):
             connector = _core.Connector(await _resolve(resolution), **options)
             try:
-                while (waiting := connector.step()) is not None:
-                    await _writable(*waiting)
+                await _connected(connector)
                 return connector.stream(_core.Stream)
             finally:
                 connector.close()
@@ -102,8 +101,22 @@ def socketpair(**options: Unpack[StreamOptions]) -> tuple[_core.Stream, _core.St
 async def _resolve(resolution: Resolution) -> list[Candidate]:
     if resolution.known is not None:
         return resolution.known
-    answer = await asyncio.get_running_loop().getaddrinfo(**resolution.query)
-    return resolution.candidates(answer)
+    query = resolution.query
+    host = query["host"]
+    ascii_host = None if host is None else host.encode("idna").decode()
+    answer = _core.resolve(ascii_host, query["port"], resolution.passive)
+    if answer is None:  # in a forked child
+        answer = asyncio.get_running_loop().getaddrinfo(**query)
+    return resolution.candidates(await answer)
+
+
+async def _connected(connector: _core.Connector) -> None:
+    """Connect: at once, by the engine's runtime, or on the loop, in a forked child."""
+    while (waiting := connector.step()) is not None:
+        if (connected := connector.connected()) is not None:
+            await connected
+            return
+        await _writable(*waiting)
 
 
 async def _writable(fds: list[int], delay: float | None) -> None:

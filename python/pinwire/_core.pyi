@@ -1,6 +1,6 @@
 """The compiled core. Import these names from `pinwire` and `pinwire.blocking`."""
 
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextvars import Context
 from socket import socket
@@ -34,10 +34,29 @@ class StreamStats(NamedTuple):
     """Reads, writes and sendfile calls, those that would have blocked included."""
     inline_completions: int
     """Transfers that never waited."""
+    bulk_transfers: int
+    """Transfers that the engine's workers took over from the event loop."""
     waits: int
     """How often a transfer slept until the kernel was ready."""
     packed_bytes: int
     """Bytes that were copied once in user space, through the staging block."""
+
+class RuntimeStats(NamedTuple):
+    """What the engine has done in this process, for all of its streams."""
+
+    workers: int
+    """Threads that move bulk, which start when they are first needed; 0 in a forked child."""
+    bulk_transfers: int
+    """Transfers they took over so far."""
+    bulk_in_flight: int
+    """Those of them that have not ended."""
+    bulk_bytes: int
+    """Bytes they have moved in those that have."""
+    rings: int
+    """How often they woke an event loop: once for all that ended since it last looked."""
+
+def runtime_stats() -> RuntimeStats:
+    """Counters of this process; `Stream.stats()` has those of a stream."""
 
 @disjoint_base
 class Operation(Coroutine[Any, Any, _T_co], Generic[_T_co]):
@@ -393,6 +412,13 @@ class Waiter:
     def result(self) -> None: ...
 
 @final
+class Doorbell:
+    """How the workers tell an event loop that transfers have ended."""
+
+    def waiting(self) -> int: ...
+    def take_sleeper(self) -> tuple[Context, Callable[[Waiter], object], Waiter] | None: ...
+
+@final
 class Watch:
     """A loop's watch over a descriptor."""
 
@@ -402,12 +428,16 @@ class Watch:
 
 def parse_address(address: Address, /) -> tuple[str, int] | bytes: ...
 
+def resolve(
+    host: str | None, port: int, passive: bool, /
+) -> Future[list[tuple[tuple[Any, ...]]]] | None: ...
 @final
 class Connector:
     def __new__(
         cls, addresses: list[tuple[Any, ...] | bytes], /, **options: Unpack[StreamOptions]
     ) -> Self: ...
     def step(self) -> tuple[list[int], float | None] | None: ...
+    def connected(self) -> Future[None] | None: ...
     def run(self, timeout: float | None) -> None: ...
     def stream(self, class_: type[_S], /) -> _S: ...
     def close(self) -> None: ...

@@ -14,7 +14,7 @@ Candidate: TypeAlias = tuple[Any, ...] | bytes
 """A socket address as `getaddrinfo` gives it, or the name of a unix socket."""
 
 Answer: TypeAlias = list[tuple[Any, ...]]
-"""What `getaddrinfo` gives."""
+"""What `getaddrinfo` gives; the last item of each is an address."""
 
 
 class Resolution:
@@ -32,7 +32,7 @@ class Resolution:
             self.known = [parsed]
             return
         host, port = parsed
-        self._passive = passive
+        self.passive = passive
         flags = socket.AI_PASSIVE if passive else 0
         self.query = {"host": host or None, "port": port, "type": socket.SOCK_STREAM}
         try:
@@ -44,10 +44,10 @@ class Resolution:
 
     def candidates(self, answer: Answer) -> list[Candidate]:
         """The candidates, given the answer to the query."""
+        addresses = [info[-1] for info in answer]
         # As `socket.create_server` does, listen on IPv4 where a name has both.
-        ordered = sorted(answer, key=_is_ipv6) if self._passive else answer
-        return [info[4] for info in ordered]
+        return sorted(addresses, key=_is_ipv6) if self.passive else addresses
 
 
-def _is_ipv6(info: tuple[Any, ...]) -> bool:
-    return bool(info[0] == socket.AF_INET6)
+def _is_ipv6(address: tuple[Any, ...]) -> bool:
+    return ":" in address[0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._core import Waiter, Watch
+    from ._core import Doorbell, Waiter, Watch
 
 
 def ready(watch: Watch) -> None:
@@ -25,6 +25,14 @@ def expire(waiter: Waiter) -> None:
     if (sleeper := waiter.take_expired()) is not None:
         context, callback, waiter = sleeper
         context.run(callback, waiter)
+
+
+def ring(doorbell: Doorbell) -> None:
+    """Flights have landed. Those that land meanwhile ring again."""
+    for _ in range(doorbell.waiting()):
+        if (sleeper := doorbell.take_sleeper()) is not None:
+            context, callback, waiter = sleeper
+            context.run(callback, waiter)
 
 
 def let_go(watch: Watch) -> None:

@@ -2,7 +2,7 @@
 
 use std::hint;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -11,9 +11,17 @@ use crate::net::{Call, Error, Socket, State, Transfer};
 use crate::sys;
 
 /// Move what the kernel takes or gives at once, by one system call of about `limit` bytes.
-pub fn attempt(socket: &Socket, transfer: &mut Transfer, limit: usize) -> Result<State, Error> {
-    let fd = socket.fd()?;
-    let fd = fd.as_fd();
+///
+/// `fd` is the socket's, which the caller borrowed from its handle.
+pub fn attempt(
+    socket: &Socket,
+    fd: BorrowedFd<'_>,
+    transfer: &mut Transfer,
+    limit: usize,
+) -> Result<State, Error> {
+    if !socket.handle().is_open() {
+        return Err(Error::Closed);
+    }
     if !socket.is_nonblocking() {
         transfer.stage_file();
     }
@@ -68,13 +76,14 @@ pub fn attempt(socket: &Socket, transfer: &mut Transfer, limit: usize) -> Result
 /// nothing left to move.
 pub fn spin(
     socket: &Socket,
+    fd: BorrowedFd<'_>,
     transfer: &mut Transfer,
     limit: usize,
     until: Instant,
 ) -> Result<bool, Error> {
     let before = transfer.progress().transferred();
     loop {
-        let state = attempt(socket, transfer, limit)?;
+        let state = attempt(socket, fd, transfer, limit)?;
         if state != State::Starved || transfer.progress().transferred() > before {
             return Ok(true);
         }

@@ -1,6 +1,6 @@
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -38,10 +38,12 @@ pub fn transfer<E: From<Error>>(
         Direction::Receive => Interest::Read,
     };
     let serves_signals = sys::in_main_thread();
+    let fd = socket.fd()?;
+    let fd = fd.as_fd();
     let start = Instant::now();
     let mut checked = start;
     loop {
-        let state = attempt(socket, transfer, CALL)?;
+        let state = attempt(socket, fd, transfer, CALL)?;
         let now = Instant::now();
         let expired = deadline.is_some_and(|deadline| deadline <= now);
         match state {
@@ -51,7 +53,7 @@ pub fn transfer<E: From<Error>>(
                 return Err(Error::TimedOut.into());
             }
             State::Moving => {}
-            State::Starved if spins(socket, transfer, now, deadline)? => {}
+            State::Starved if spins(socket, fd, transfer, now, deadline)? => {}
             State::Starved => {
                 socket.stats().waits.fetch_add(1, Ordering::Relaxed);
                 wait(socket.handle(), interest, deadline, interrupt)?;
@@ -68,6 +70,7 @@ pub fn transfer<E: From<Error>>(
 /// Whether to go on without sleeping.
 fn spins(
     socket: &Socket,
+    fd: BorrowedFd<'_>,
     transfer: &mut Transfer,
     now: Instant,
     deadline: Option<Instant>,
@@ -77,7 +80,7 @@ fn spins(
     }
     let until = now + socket.busy_poll().min(BUSY_SIGNAL_CHECK);
     let until = deadline.map_or(until, |deadline| deadline.min(until));
-    Ok(spin(socket, transfer, CALL, until)? || socket.busy_poll() > BUSY_SIGNAL_CHECK)
+    Ok(spin(socket, fd, transfer, CALL, until)? || socket.busy_poll() > BUSY_SIGNAL_CHECK)
 }
 
 /// Wait for the next connection.
@@ -137,7 +140,7 @@ fn wait<E: From<Error>>(
 ) -> Result<(), E> {
     let event = take_event().map_err(Error::from)?;
     event.clear();
-    let fd: Arc<OwnedFd> = handle.watch(&event).ok_or(Error::Closed)?;
+    let fd = handle.watch(Arc::<Event>::clone(&event)).ok_or(Error::Closed)?;
     let result =
         sleep([(fd.as_fd(), interest), (event.as_fd(), Interest::Read)], deadline, interrupt);
     handle.forget(&event);

@@ -1,4 +1,7 @@
+use std::fmt;
 use std::os::fd::OwnedFd;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::sys::Event;
@@ -9,20 +12,35 @@ use crate::sys::Event;
 /// back to the kernel only after the last of them: it can never name another file meanwhile.
 #[derive(Debug)]
 pub struct Handle {
+    /// What `inner` says, readable without a lock.
+    open: AtomicBool,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
     fd: Option<Arc<OwnedFd>>,
-    /// One for each thread that sleeps until the descriptor is ready.
-    sleepers: Vec<Arc<Event>>,
+    /// One for each that sleeps until the descriptor is ready.
+    sleepers: Vec<Arc<dyn Sleeper>>,
+}
+
+/// Somebody who sleeps until a descriptor is ready, and has to hear of its end.
+pub trait Sleeper: fmt::Debug + Send + Sync {
+    /// Wake: what was waited for is closed.
+    fn wake(&self);
+}
+
+impl Sleeper for Event {
+    fn wake(&self) {
+        self.set();
+    }
 }
 
 impl Handle {
     /// Take over an open descriptor.
     pub fn new(fd: OwnedFd) -> Handle {
-        Handle { inner: Mutex::new(Inner { fd: Some(Arc::new(fd)), sleepers: Vec::new() }) }
+        let inner = Inner { fd: Some(Arc::new(fd)), sleepers: Vec::new() };
+        Handle { open: AtomicBool::new(true), inner: Mutex::new(inner) }
     }
 
     /// The descriptor, unless closed.
@@ -32,30 +50,33 @@ impl Handle {
 
     /// Whether it is open.
     pub fn is_open(&self) -> bool {
-        self.lock().fd.is_some()
+        self.open.load(Ordering::Acquire)
     }
 
     /// Close it: nobody gets it any more, and those who sleep on it wake. The caller receives
     /// what was open; dropping that closes the file once the last system call has returned.
     pub fn close(&self) -> Option<Arc<OwnedFd>> {
         let mut inner = self.lock();
+        self.open.store(false, Ordering::Release);
         for sleeper in inner.sleepers.drain(..) {
-            sleeper.set();
+            sleeper.wake();
         }
         inner.fd.take()
     }
 
-    /// Have `event` set when the handle is closed, until `forget`. The descriptor, unless closed.
-    pub fn watch(&self, event: &Arc<Event>) -> Option<Arc<OwnedFd>> {
+    /// Have `sleeper` woken when the handle is closed, until `forget`. The descriptor, unless
+    /// closed.
+    pub fn watch(&self, sleeper: Arc<dyn Sleeper>) -> Option<Arc<OwnedFd>> {
         let mut inner = self.lock();
         let fd = inner.fd.clone()?;
-        inner.sleepers.push(Arc::clone(event));
+        inner.sleepers.push(sleeper);
         Some(fd)
     }
 
     /// Undo `watch`.
-    pub fn forget(&self, event: &Arc<Event>) {
-        self.lock().sleepers.retain(|sleeper| !Arc::ptr_eq(sleeper, event));
+    pub fn forget<S: Sleeper>(&self, sleeper: &Arc<S>) {
+        let sleeper = Arc::as_ptr(sleeper);
+        self.lock().sleepers.retain(|other| !ptr::addr_eq(Arc::as_ptr(other), sleeper));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

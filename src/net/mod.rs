@@ -16,7 +16,7 @@ pub use address::{Address, UnixName};
 pub use connect::{ConnectError, Race, Step};
 pub use error::{Error, reason};
 pub use file::FileRange;
-pub use handle::Handle;
+pub use handle::{Handle, Sleeper};
 pub use listener::Listener;
 pub use options::{Keepalive, Options};
 pub use socket::{Direction, Opened, Socket, Stats, Torn, Turn};

@@ -73,6 +73,7 @@ pub struct Stats {
     pub bytes_received: AtomicU64,
     pub system_calls: AtomicU64,
     pub inline_completions: AtomicU64,
+    pub bulk_transfers: AtomicU64,
     pub waits: AtomicU64,
     pub packed_bytes: AtomicU64,
 }

@@ -89,6 +89,11 @@ impl Progress {
     pub fn nbytes(&self) -> u64 {
         self.nbytes
     }
+
+    /// Bytes to come.
+    pub fn left(&self) -> u64 {
+        self.nbytes - self.transferred()
+    }
 }
 
 impl Transfer {
@@ -100,6 +105,26 @@ impl Transfer {
         };
         let progress = Arc::new(Progress { transferred: AtomicU64::new(0), nbytes });
         Transfer { payload, goal, done: false, progress }
+    }
+
+    /// Move it elsewhere. What is left behind tells the same progress and has nothing to move.
+    pub fn take(&mut self) -> Transfer {
+        let access = match self.direction() {
+            Direction::Send => Access::Read,
+            Direction::Receive => Access::Write,
+        };
+        let rest = Transfer {
+            payload: Payload::Memory(Cursor::new(access)),
+            goal: self.goal,
+            done: true,
+            progress: Arc::clone(&self.progress),
+        };
+        std::mem::replace(self, rest)
+    }
+
+    /// When it is done.
+    pub fn goal(&self) -> Goal {
+        self.goal
     }
 
     /// Which way the bytes go.

@@ -5,14 +5,14 @@ use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
 use super::adopt::stream_options;
 use super::blocking::{BlockingListener, BlockingStream};
-use super::convert;
+use super::{control, convert};
 use super::errors::{Failure, os_error};
 use super::listener::{BaseListener, Listener};
 use super::stream::Stream;
@@ -53,7 +53,7 @@ fn host_and_port<'py>(pair: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>>
 /// A connection that is being made.
 #[pyclass(frozen, module = "pinwire._core")]
 pub(super) struct Connector {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 enum State {
@@ -72,7 +72,7 @@ impl Connector {
     ) -> PyResult<Connector> {
         let addresses = sockaddrs(addresses)?;
         let race = Race::new(addresses, stream_options(options)?);
-        Ok(Connector { state: Mutex::new(State::Racing(race)) })
+        Ok(Connector { state: Arc::new(Mutex::new(State::Racing(race))) })
     }
 
     /// Do what can be done without waiting. None once connected; otherwise the descriptors whose
@@ -98,6 +98,24 @@ impl Connector {
                 Err(Failure::Connect(error).into_exception(py, "the stream"))
             }
         }
+    }
+
+    /// A future that is done once connected. None where there is no runtime to see to it, as in a
+    /// forked child: then the steps are the caller's.
+    fn connected<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let shared = Arc::clone(&self.state);
+        control::future(py, async move {
+            let State::Racing(race) = replace(&shared, State::Done) else {
+                return Ok(());
+            };
+            match engine::connect_on_runtime(race).await {
+                Ok(socket) => {
+                    replace(&shared, State::Connected(socket));
+                    Ok(())
+                }
+                Err(error) => Err(PyOSError::new_err((error.errno(), error.to_string()))),
+            }
+        })
     }
 
     /// Take all steps, sleeping in between.
@@ -131,8 +149,12 @@ impl Connector {
 
 impl Connector {
     fn replace(&self, state: State) -> State {
-        std::mem::replace(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner), state)
+        replace(&self.state, state)
     }
+}
+
+fn replace(shared: &Mutex<State>, state: State) -> State {
+    std::mem::replace(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner), state)
 }
 
 /// Listen on the first of the addresses that can be had, with a listener of the given class.

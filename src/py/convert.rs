@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyString, PyType};
 
+use crate::engine;
 use crate::mem::Copying;
 use crate::net::{Address, Keepalive, Options, Stats};
 use crate::sys::Credentials;
@@ -141,6 +142,7 @@ pub(super) fn stats_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
         "bytes_received",
         "system_calls",
         "inline_completions",
+        "bulk_transfers",
         "waits",
         "packed_bytes",
     ];
@@ -155,8 +157,32 @@ pub(super) fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, 
         stats.bytes_received.load(Relaxed),
         stats.system_calls.load(Relaxed),
         stats.inline_completions.load(Relaxed),
+        stats.bulk_transfers.load(Relaxed),
         stats.waits.load(Relaxed),
         stats.packed_bytes.load(Relaxed),
+    ))
+}
+
+/// The named tuple `RuntimeStats`.
+pub(super) fn runtime_stats_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static TYPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let fields = ["workers", "bulk_transfers", "bulk_in_flight", "bulk_bytes", "rings"];
+    named_tuple(py, &TYPE, "RuntimeStats", &fields)
+}
+
+#[pyfunction]
+pub(super) fn runtime_stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    use std::sync::atomic::Ordering::Relaxed;
+    let stats = &engine::BULK_STATS;
+    // In this order, so that none is in flight that has not started.
+    let landed = stats.landed.load(Relaxed);
+    let transfers = stats.transfers.load(Relaxed);
+    runtime_stats_type(py)?.call1((
+        engine::workers(),
+        transfers,
+        transfers - landed,
+        stats.bytes.load(Relaxed),
+        stats.rings.load(Relaxed),
     ))
 }
 

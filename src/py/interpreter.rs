@@ -16,6 +16,8 @@ use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::engine;
+
 /// Classes and cached objects are those of one interpreter. CPython itself refuses to load us only
 /// into sub-interpreters that are isolated.
 pub(super) fn refuse_sub_interpreters(_py: Python<'_>) -> PyResult<()> {
@@ -92,6 +94,8 @@ pub(super) fn prepare_exit(py: Python<'_>) {
     }
     let end = Instant::now() + PATIENCE;
     py.detach(|| {
+        // What the workers have goes back to the loops.
+        engine::shut_down(GRACE);
         while INSIDE.load(Ordering::SeqCst) > 0 && Instant::now() < end {
             thread::sleep(Duration::from_millis(1));
         }

@@ -1,3 +1,5 @@
+use std::os::fd::AsFd;
+
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
@@ -91,13 +93,15 @@ impl Job {
         socket: &Socket,
         limit: usize,
     ) -> Result<State, Error> {
+        let fd = socket.fd()?;
+        let fd = fd.as_fd();
         let progress = self.transfer.progress();
         let large = progress.nbytes() - progress.transferred() >= RELEASE_GIL;
         let transfer = &mut self.transfer;
         if large {
-            py.detach(|| engine::attempt(socket, transfer, limit))
+            py.detach(|| engine::attempt(socket, fd, transfer, limit))
         } else {
-            engine::attempt(socket, transfer, limit)
+            engine::attempt(socket, fd, transfer, limit)
         }
     }
 

@@ -5,13 +5,16 @@
 //! and `watch` how that sleeps on a loop; `stream` and `blocking` are the faces over `base`.
 
 mod adopt;
+mod aloft;
 mod base;
 mod blocking;
 mod budget;
 mod buffer;
 mod connector;
+mod control;
 mod convert;
 mod dlpack;
+mod doorbell;
 mod errors;
 mod event_loop;
 mod file;
@@ -42,6 +45,12 @@ mod _core {
     #[pymodule_export]
     use super::connector::{Connector, listen, parse_address, socketpair};
     #[pymodule_export]
+    use super::control::resolve;
+    #[pymodule_export]
+    use super::convert::runtime_stats;
+    #[pymodule_export]
+    use super::doorbell::Doorbell;
+    #[pymodule_export]
     use super::listener::{BaseListener, Listener};
     #[pymodule_export]
     use super::operation::Operation;
@@ -63,6 +72,7 @@ mod _core {
         module.add("BlockingStream", py.get_type::<BlockingStream>())?;
         module.add("BlockingListener", py.get_type::<BlockingListener>())?;
         module.add("Credentials", super::convert::credentials_type(py)?)?;
-        module.add("StreamStats", super::convert::stats_type(py)?)
+        module.add("StreamStats", super::convert::stats_type(py)?)?;
+        module.add("RuntimeStats", super::convert::runtime_stats_type(py)?)
     }
 }

@@ -1,4 +1,4 @@
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -6,17 +6,19 @@ use std::time::Instant;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::aloft::Aloft;
 use super::base::BaseStream;
 use super::errors::Failure;
+use super::event_loop::running_loop;
 use super::job::{End, Job};
 use super::operation::{Flow, Operation, Steps};
 use super::wait::Wait;
 use super::{budget, convert, errors};
-use crate::engine;
+use crate::engine::{self, Outcome};
 use crate::net::{Direction, Error, Progress, Socket, State, Turn};
 
 /// Bytes one system call may move on a loop's thread: some 100 microseconds' worth.
-const CALL_ON_LOOP: usize = 1024 * 1024;
+const CALL_ON_LOOP: usize = 256 * 1024;
 
 /// Bytes under way.
 #[pyclass(frozen, extends = Operation, module = "pinwire")]
@@ -47,6 +49,9 @@ struct Moving {
     job: Job,
     turn: Option<Turn>,
     wait: Wait,
+    aloft: Option<Aloft>,
+    /// The workers have given it back: it stays on the loop.
+    grounded: bool,
     /// It has slept, and so did not complete inline.
     slept: bool,
 }
@@ -60,7 +65,15 @@ pub(super) fn awaitable<'py>(
 ) -> PyResult<Bound<'py, Transfer>> {
     let progress = Arc::clone(job.transfer.progress());
     let wait = Wait::new(convert::timeout(timeout)?);
-    let moving = Moving { stream: stream.clone().unbind(), job, turn: None, wait, slept: false };
+    let moving = Moving {
+        stream: stream.clone().unbind(),
+        job,
+        turn: None,
+        wait,
+        aloft: None,
+        grounded: false,
+        slept: false,
+    };
     let operation = PyClassInitializer::from(Operation::new(name, moving));
     Bound::new(stream.py(), operation.add_subclass(Transfer { progress }))
 }
@@ -81,6 +94,12 @@ impl Moving {
             }
         }
         let mut expired = self.wait.wake(py)?;
+        match self.land(&socket) {
+            Some(Outcome::Done) => return Ok(Flow::Complete(self.complete(py, &socket)?)),
+            Some(Outcome::Failed(error)) => return Err(error.into()),
+            Some(Outcome::Stopped) => self.grounded = true,
+            None => {}
+        }
         loop {
             match self.job.attempt(py, &socket, CALL_ON_LOOP)? {
                 State::Done => return Ok(Flow::Complete(self.complete(py, &socket)?)),
@@ -88,13 +107,17 @@ impl Moving {
                 State::Moving if expired && !self.wait.is_over_at_once() => {
                     return Err(Error::TimedOut.into());
                 }
+                State::Moving | State::Starved if self.may_fly() => {
+                    if let Some(flow) = self.fly(py, &socket)? {
+                        return Ok(flow);
+                    }
+                    self.grounded = true;
+                    expired = self.wait.wake(py)?;
+                }
                 State::Moving if budget::spend() => return Ok(Flow::turn_of_the_loop(py)),
                 State::Moving => expired = self.wait.wake(py)?,
                 State::Starved if self.spin(py, &socket)? => expired = self.wait.wake(py)?,
-                State::Starved => {
-                    // The seam for bulk: what is large from here on need not stay on this thread.
-                    return self.sleep(py, &socket, socket.fd()?);
-                }
+                State::Starved => return self.sleep(py, &socket, socket.fd()?),
             }
         }
     }
@@ -108,6 +131,35 @@ impl Moving {
             }
             error => Err(error),
         })
+    }
+
+    /// Whether what is left is for the engine's workers.
+    fn may_fly(&self) -> bool {
+        !self.grounded && !self.wait.is_over_at_once() && Aloft::is_worth_it(&self.job.transfer)
+    }
+
+    /// Hand it to the workers, and sleep until they give it back. None if they cannot have it.
+    fn fly(&mut self, py: Python<'_>, socket: &Arc<Socket>) -> Result<Option<Flow>, Failure> {
+        let event_loop = running_loop(py)?;
+        let transfer = &mut self.job.transfer;
+        let waiter = self.stream.get().waiter(py, transfer.direction())?.bind(py);
+        let deadline = self.wait.deadline();
+        let Some(aloft) = Aloft::start(&event_loop, socket, transfer, deadline, waiter)? else {
+            return Ok(None);
+        };
+        self.slept = true;
+        let flight = Arc::clone(aloft.flight());
+        self.aloft = Some(aloft);
+        Ok(Some(Flow::Suspend(self.wait.board(&event_loop, waiter, flight)?)))
+    }
+
+    /// Have back what the workers had, and why; at once, if they are not done.
+    fn land(&mut self, socket: &Socket) -> Option<Outcome> {
+        let landing = self.aloft.take()?.land(socket);
+        Some(landing.map_or(Outcome::Failed(Error::Closed), |landing| {
+            self.job.transfer = landing.transfer;
+            landing.outcome
+        }))
     }
 
     fn sleep(
@@ -128,8 +180,9 @@ impl Moving {
             return Ok(false);
         }
         let until = self.wait.at_most(Instant::now() + socket.busy_poll());
+        let fd = socket.fd()?;
         let transfer = &mut self.job.transfer;
-        py.detach(|| engine::spin(socket, transfer, CALL_ON_LOOP, until))
+        py.detach(|| engine::spin(socket, fd.as_fd(), transfer, CALL_ON_LOOP, until))
     }
 
     fn complete(&mut self, py: Python<'_>, socket: &Socket) -> PyResult<Py<PyAny>> {
@@ -145,6 +198,7 @@ impl Moving {
     fn end(&mut self, py: Python<'_>, end: End) {
         let Some(turn) = self.turn.take() else { return };
         let socket = Arc::clone(self.socket());
+        self.land(&socket);
         self.job.settle(py, &socket, end);
         if self.slept && self.job.transfer.direction() == Direction::Send {
             // A socket is nearly always writable: a writer left registered would fire at once.
@@ -181,6 +235,9 @@ impl Steps for Moving {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.stream)?;
         self.wait.traverse(visit)?;
+        if let Some(aloft) = &self.aloft {
+            aloft.traverse(visit)?;
+        }
         self.job.traverse(visit)
     }
 }

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use super::convert;
 use super::event_loop::{callback, running_loop};
 use super::waiter::Waiter;
+use crate::engine::Flight;
 
 /// The sleeps of one operation on a loop, and their deadline.
 pub(super) struct Wait {
@@ -48,6 +49,18 @@ impl Wait {
         Ok(waiter.clone().into_any().unbind())
     }
 
+    /// What to yield to sleep until the flight, which keeps the time itself, has landed.
+    pub(super) fn board(
+        &mut self,
+        event_loop: &Bound<'_, PyAny>,
+        waiter: &Bound<'_, Waiter>,
+        flight: Arc<Flight>,
+    ) -> PyResult<Py<PyAny>> {
+        Waiter::board(waiter, event_loop, flight)?;
+        self.waiter = Some(waiter.clone().unbind());
+        Ok(waiter.clone().into_any().unbind())
+    }
+
     /// The operation goes on. Whether its time is over.
     pub(super) fn wake(&mut self, py: Python<'_>) -> PyResult<bool> {
         if let Some(timer) = self.timer.take() {
@@ -74,6 +87,11 @@ impl Wait {
     /// Whether the operation is not to wait at all (a timeout of 0).
     pub(super) fn is_over_at_once(&self) -> bool {
         self.timeout == Some(Duration::ZERO)
+    }
+
+    /// When its time is over.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     /// The earlier of a moment and the deadline.

@@ -11,6 +11,7 @@ use pyo3::types::PyDict;
 use super::event_loop::{is, runs_here};
 use super::watch::Watch;
 use super::{budget, interpreter};
+use crate::engine::Flight;
 use crate::net::Direction;
 
 /// What a suspended task waits on: one direction of a socket on its loop's own selector.
@@ -34,7 +35,10 @@ struct State {
     armed: bool,
     blocking: bool,
     sleeper: Option<Sleeper>,
-    /// Why the last sleep ended.
+    /// What the task waits for, if not for the descriptor: it sleeps until this has landed, even
+    /// when it is cancelled.
+    flight: Option<Arc<Flight>>,
+    /// Why the last sleep ended, or is going to.
     outcome: Option<Outcome>,
 }
 
@@ -71,7 +75,12 @@ impl Waiter {
 
     /// What was waited for is closed: end the sleep, and have the loop let go.
     pub(super) fn retire(slf: &Bound<'_, Self>) {
-        Waiter::wake(slf);
+        let flight = slf.get().lock().flight.clone();
+        match flight {
+            // Its end wakes the task, when the descriptor is free.
+            Some(flight) => slf.py().detach(|| flight.wait()),
+            None => Waiter::wake(slf),
+        }
         Waiter::unregister(slf);
     }
 
@@ -87,14 +96,31 @@ impl Waiter {
             let watch = Watch::begin(slf, event_loop, fd)?;
             this.lock().watch = Some(watch);
         }
+        this.prepare(event_loop, None)
+    }
+
+    /// Prepare to be yielded to a task of this loop, which then sleeps until the flight has
+    /// landed and somebody calls `take_landed`.
+    pub(super) fn board(
+        slf: &Bound<'_, Self>,
+        event_loop: &Bound<'_, PyAny>,
+        flight: Arc<Flight>,
+    ) -> PyResult<()> {
+        // The direction belongs to a worker now.
+        Waiter::unregister(slf);
+        slf.get().prepare(event_loop, Some(flight))
+    }
+
+    fn prepare(&self, event_loop: &Bound<'_, PyAny>, flight: Option<Arc<Flight>>) -> PyResult<()> {
         let event_loop = event_loop.clone().unbind();
         let old = {
-            let mut state = this.lock();
+            let mut state = self.lock();
             if state.armed {
                 return Err(PyRuntimeError::new_err("another task already waits here"));
             }
             state.armed = true;
             state.blocking = true;
+            state.flight = flight;
             (state.outcome.take(), state.event_loop.replace(event_loop))
         };
         drop(old);
@@ -120,6 +146,12 @@ impl Waiter {
         sleeper.map(|sleeper| sleeper.into_call(slf))
     }
 
+    /// The flight has landed: what to run in the loop's own callback.
+    pub(super) fn take_landed(slf: &Bound<'_, Self>) -> Option<Call> {
+        let (_, sleeper) = slf.get().end_sleep(Outcome::Ready);
+        sleeper.map(|sleeper| sleeper.into_call(slf))
+    }
+
     /// Whether a task sleeps here and has not been woken.
     pub(super) fn is_armed(&self) -> bool {
         self.lock().armed
@@ -138,15 +170,18 @@ impl Waiter {
     /// Forget a task that sleeps on a closed loop: it is never going to be woken, and may live
     /// only because we hold it. Whether there was one.
     pub(super) fn forget_dead(slf: &Bound<'_, Self>) -> bool {
+        let py = slf.py();
         let this = slf.get();
-        let watch = this.lock().watch.as_ref().map(|watch| watch.clone_ref(slf.py()));
-        let dead = watch.is_some_and(|watch| watch.get().loop_is_closed(slf.py()));
+        let event_loop = this.lock().event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py));
+        let is_closed = intern!(py, "is_closed");
+        let dead = event_loop.is_some_and(|it| is(it.bind(py), is_closed).unwrap_or(true));
         if !dead {
             return false;
         }
         let sleeper = {
             let mut state = this.lock();
             state.armed = false;
+            state.flight = None;
             state.sleeper.take()
         };
         sleeper.is_some()
@@ -183,7 +218,10 @@ impl Waiter {
             return (false, None);
         }
         state.armed = false;
-        state.outcome = Some(outcome);
+        // A flight that was cancelled lands cancelled, however far it came.
+        if state.flight.take().is_none() || state.outcome.is_none() {
+            state.outcome = Some(outcome);
+        }
         budget::renew();
         (true, state.sleeper.take())
     }
@@ -253,7 +291,20 @@ impl Waiter {
 
     #[pyo3(signature = (msg = None))]
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> bool {
-        Waiter::wake_soon(slf, Outcome::Cancelled(msg))
+        let outcome = Outcome::Cancelled(msg);
+        let (flight, old) = {
+            let mut state = slf.get().lock();
+            match &state.flight {
+                Some(flight) => (Arc::clone(flight), state.outcome.replace(outcome)),
+                None => {
+                    drop(state);
+                    return Waiter::wake_soon(slf, outcome);
+                }
+            }
+        };
+        drop(old);
+        flight.stop();
+        true
     }
 
     fn done(&self) -> bool {
@@ -261,7 +312,8 @@ impl Waiter {
     }
 
     fn cancelled(&self) -> bool {
-        matches!(self.lock().outcome, Some(Outcome::Cancelled(_)))
+        let state = self.lock();
+        !state.armed && matches!(state.outcome, Some(Outcome::Cancelled(_)))
     }
 
     fn result(&self, py: Python<'_>) -> PyResult<()> {

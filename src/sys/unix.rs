@@ -217,3 +217,16 @@ pub fn file_size(fd: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     check(unsafe { libc::fstat(fd.as_raw_fd(), &raw mut stat) } as isize)?;
     Ok((stat.st_mode & libc::S_IFMT == libc::S_IFREG).then_some(stat.st_size as u64))
 }
+
+/// Have this thread never run a signal handler, but for faults of its own (pthread_sigmask(3)).
+pub fn leave_signals_to_others() {
+    // SAFETY: all zeroes is a set to be filled; the calls only touch it and this thread's mask.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT] {
+            libc::sigdelset(&raw mut set, fault);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut());
+    }
+}

@@ -6,14 +6,15 @@ import asyncio
 import errno
 import os
 import socket
-import threading
+from pathlib import Path
 
 import pytest
 import uvloop
-from support import ABSTRACT, PATIENCE
+from support import ABSTRACT, PATIENCE, cancelled, until
 
 import pinwire
 import pinwire.blocking
+from pinwire import _core
 
 
 def names_of(tmp_path):
@@ -152,18 +153,18 @@ class Resolver:
         refuse_numeric(**kwargs)
         return self._answers
 
-    async def resolve(self, *args, **kwargs):
-        return self(kwargs.pop("host", *args[:1]), kwargs.pop("port", None), **kwargs)
+    def connect(self, loop, monkeypatch, **kwargs):
+        """Connect on a loop, whose names the runtime looks up."""
 
-    def connect(self, loop, **kwargs):
-        """Connect on a loop, which asks us."""
-        base = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.Loop}[loop]
-        made = type("Loop", (base,), {"getaddrinfo": lambda _, *a, **k: self.resolve(*a, **k)})
+        async def resolve(host, port, passive):
+            return self(host, port, type=socket.SOCK_STREAM)
 
         async def main():
             async with pinwire.connect("tcp://pinwire.example:1", **kwargs) as stream:
                 return stream.peer_address
 
+        monkeypatch.setattr(_core, "resolve", resolve)
+        made = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.Loop}[loop]
         with asyncio.Runner(loop_factory=made) as runner:
             return runner.run(asyncio.wait_for(main(), PATIENCE))
 
@@ -181,7 +182,7 @@ def connect(request, monkeypatch):
         resolver = Resolver(*answers)
         if request.param == "blocking":
             return resolver.connect_blocking(monkeypatch, **kwargs)
-        return resolver.connect(request.param, **kwargs)
+        return resolver.connect(request.param, monkeypatch, **kwargs)
 
     return connect_to
 
@@ -217,27 +218,35 @@ def test_connect_when_every_address_refuses_then_the_error_names_them_all(connec
     assert f"tcp://127.0.0.1:{refusing}" in str(caught.value)
 
 
-def test_connect_when_a_name_resolves_slowly_then_the_loop_goes_on(monkeypatch):
-    release = threading.Event()
+def test_connect_when_a_name_is_looked_up_then_the_loop_goes_on(run):
+    async def main():
+        async with pinwire.listen("tcp://localhost:0") as listener:
+            port = listener.address.rpartition(":")[2]
+            connecting = asyncio.ensure_future(pinwire.connect(f"tcp://localhost:{port}"))
+            await asyncio.sleep(0)
+            assert not connecting.done()
+            await (await connecting).close()
 
-    def slow(*args, **kwargs):
-        refuse_numeric(**kwargs)
-        release.wait(PATIENCE)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+    run(main())
+
+
+def test_connect_when_cancelled_under_way_then_the_socket_is_closed(run):
+    def connecting_to(address):
+        """Sockets that wait for an answer (proc_pid_net(5): state 02, SYN_SENT)."""
+        port = f"{address[1]:04X}"
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()]
+        return sum(row[2].endswith(port) and row[3] == "02" for row in rows)
 
     async def main():
-        connecting = asyncio.ensure_future(pinwire.connect("tcp://localhost:1"))
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not connecting.done()
-        release.set()
-        await (await connecting).close()
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, socket.socket() as first:
+            address = silent.getsockname()
+            first.connect(address)
+            connecting = asyncio.ensure_future(pinwire.connect(address))
+            await until(lambda: connecting_to(address) == 1)
+            await cancelled(connecting)
+            await until(lambda: connecting_to(address) == 0)
 
-    with pinwire.blocking.listen("tcp://127.0.0.1:0") as listener:
-        port = int(listener.address.rpartition(":")[2])
-        monkeypatch.setattr(socket, "getaddrinfo", slow)
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            runner.run(main())
+    run(main())
 
 
 def test_unix_path_when_the_listener_closes_then_it_is_removed(run, tmp_path):

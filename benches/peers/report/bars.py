@@ -1,0 +1,91 @@
+"""Horizontal bars in panels side by side: a row a contestant, a panel a size."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from .style import C_LOOP, REFERENCE, SOFT, colour, ink, light, margin, name_rows, ours, page
+
+ROW = 0.235
+HEADING, FOOT = 1.15, 0.3
+
+
+@dataclass(frozen=True)
+class Panel:
+    title: str
+    bars: Mapping[str, tuple[float, ...]]
+    """By contestant, the parts that are stacked into its bar."""
+
+
+def draw(
+    path: Path,
+    title: str,
+    subtitle: str,
+    names: Sequence[str],
+    panels: Sequence[Panel],
+) -> None:
+    """`names` from top to bottom; a contestant that a panel has no bar for gets a dash there."""
+    height = HEADING + FOOT + ROW * len(names)
+    with page(path, height, title, subtitle) as figure:
+        grid = figure.add_gridspec(
+            1,
+            len(panels),
+            left=margin(names),
+            right=0.985,
+            top=1 - HEADING / height,
+            bottom=FOOT / height,
+            wspace=0.13,
+        )
+        for index, panel in enumerate(panels):
+            axes = figure.add_subplot(grid[index])
+            _fill(axes, panel, names, (0.985 - margin(names)) / len(panels))
+            if index:
+                axes.set_yticklabels([])
+
+
+def _fill(axes: Axes, panel: Panel, names: Sequence[str], share: float) -> None:
+    """`share` is the panel's part of the page's width."""
+    name_rows(axes, list(names))
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+    axes.set_title(panel.title, loc="left", size=9, color=SOFT, pad=9)
+    longest = max((sum(parts) for parts in panel.bars.values()), default=1.0)
+    # The figures stand right of the bars, in as much room as they take on paper.
+    figures_width = longest * 0.048 / (share - 0.055)
+    axes.set_xlim(0, longest + figures_width * 1.15)
+    line = sum(panel.bars[C_LOOP]) if C_LOOP in panel.bars else None
+    if line is not None:
+        axes.plot([line, line], [-0.5, len(names) - 0.5], color=REFERENCE, lw=0.9, zorder=3)
+    for row, name in enumerate(names):
+        parts = panel.bars.get(name)
+        if parts is None:
+            axes.text(longest * 0.01, row, "–", va="center_baseline", size=8, color=SOFT)
+            continue
+        _bar(axes, row, name, parts)
+        gap, end = figures_width * 0.13, sum(parts)
+        # Never across the C loop's line.
+        if line is not None and end < line < end + figures_width:
+            end = line
+        _label(axes, end + gap, row, name, figures(sum(parts)))
+
+
+def _bar(axes: Axes, row: int, name: str, parts: Sequence[float]) -> None:
+    left = 0.0
+    for index, part in enumerate(parts):
+        shade = light(name) if index else colour(name)
+        axes.barh(row, part, left=left, height=0.66, color=shade, zorder=2)
+        left += part
+
+
+def _label(axes: Axes, at: float, row: int, name: str, words: str) -> None:
+    weight = "bold" if ours(name) else "normal"
+    axes.text(
+        at, row, words, va="center_baseline", size=8, color=ink(name), weight=weight, zorder=5
+    )
+
+
+def figures(value: float) -> str:
+    """Three at most, two where there are two decimals."""
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

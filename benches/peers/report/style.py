@@ -1,0 +1,95 @@
+"""What all plots share: size, ink, and who gets which colour."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+PAPER = "#fcfcfa"
+INK = "#22272e"
+SOFT = "#6b7480"
+GRID = "#e4e6e3"
+OTHER, OTHER_LIGHT = "#b4bdc6", "#dbe0e4"
+PINWIRE, PINWIRE_LIGHT = "#e8502d", "#f6b8a4"
+REFERENCE = "#3a414a"
+
+C_LOOP = "C loop"
+
+# Shown 800 pixels wide, stored at twice that for dense screens.
+WIDTH = 8.0
+DPI = 200
+
+_SETTINGS = {
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "text.color": INK,
+    "axes.labelcolor": SOFT,
+    "xtick.color": SOFT,
+    "ytick.color": INK,
+    "axes.edgecolor": GRID,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "xtick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.major.size": 0,
+}
+
+
+def ours(name: str) -> bool:
+    return name.startswith("pinwire")
+
+
+def colour(name: str) -> str:
+    if name == C_LOOP:
+        return REFERENCE
+    return PINWIRE if ours(name) else OTHER
+
+
+def light(name: str) -> str:
+    """For the second part of a stacked bar."""
+    return PINWIRE_LIGHT if ours(name) else OTHER_LIGHT
+
+
+def ink(name: str) -> str:
+    """For words and figures that belong to `name`."""
+    return PINWIRE if ours(name) else INK
+
+
+@contextmanager
+def page(path: Path, height: float, title: str, subtitle: str) -> Iterator[Figure]:
+    """A figure with its two lines of heading, written to `path` at the end."""
+    with mpl.rc_context(_SETTINGS):
+        figure = plt.figure(figsize=(WIDTH, height))
+        try:
+            above = 1 - 0.3 / height
+            figure.text(0.025, above, title, size=12.5, weight="bold", va="center")
+            below = 1 - 0.56 / height
+            figure.text(0.025, below, subtitle, size=8.5, color=SOFT, va="center")
+            yield figure
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Without the date of the run in its metadata, the same results give the same file.
+            figure.savefig(path, dpi=DPI, metadata={"Software": None})
+        finally:
+            plt.close(figure)
+
+
+def margin(names: Iterable[str]) -> float:
+    """The share of the width that row labels take."""
+    return 0.028 + 0.0083 * max(map(len, names), default=0)
+
+
+def name_rows(axes: Axes, names: list[str]) -> None:
+    """One row a name, the first on top."""
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_yticks(range(len(names)), names)
+    for label, name in zip(axes.get_yticklabels(), names, strict=True):
+        label.set_color(ink(name))
+        label.set_fontweight("bold" if ours(name) or name == C_LOOP else "normal")

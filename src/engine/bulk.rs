@@ -1,0 +1,274 @@
+use std::env;
+use std::future;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use tokio::io::Interest;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::sync::Notify;
+use tokio::{select, task, time};
+
+use super::attempt::attempt;
+use super::bell::Bell;
+use super::runtime::{runtime, watch};
+use crate::net::{Direction, Error, Sleeper, Socket, State, Transfer};
+use crate::sys;
+
+/// Bytes one system call of a worker may move: between calls it looks whether it is to stop, and
+/// lets other flights have their turn.
+const CALL: usize = 1024 * 1024;
+
+/// Bytes left from which on a transfer is worth a flight, unless PINWIRE_BULK_THRESHOLD says
+/// otherwise.
+const THRESHOLD: u64 = 256 * 1024;
+
+/// A transfer that is in the hands of the runtime's workers.
+///
+/// They touch addresses, lengths and the descriptor, never Python: whoever started the flight
+/// keeps the memory alive until it has landed.
+#[derive(Debug)]
+pub struct Flight {
+    number: u64,
+    /// In a forked child there is nobody to land it.
+    process: u32,
+    stop: AtomicBool,
+    poke: Notify,
+    state: Mutex<Position>,
+    landed: Condvar,
+}
+
+#[derive(Debug)]
+enum Position {
+    Up,
+    Landed(Box<Landing>),
+    Taken,
+}
+
+/// What comes back.
+#[derive(Debug)]
+pub struct Landing {
+    /// As far as it came.
+    pub transfer: Transfer,
+    /// Why it ended.
+    pub outcome: Outcome,
+}
+
+/// Why a flight ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing is left to move.
+    Done,
+    /// By this error.
+    Failed(Error),
+    /// It was stopped, or its worker was: more could follow.
+    Stopped,
+}
+
+/// Counters of the process.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "named as in the Python stub, and explained there")]
+pub struct BulkStats {
+    pub transfers: AtomicU64,
+    pub landed: AtomicU64,
+    pub bytes: AtomicU64,
+    pub rings: AtomicU64,
+}
+
+/// The counters of all flights of this process.
+pub static BULK_STATS: BulkStats = BulkStats {
+    transfers: AtomicU64::new(0),
+    landed: AtomicU64::new(0),
+    bytes: AtomicU64::new(0),
+    rings: AtomicU64::new(0),
+};
+
+/// Bytes left from which on a transfer is worth a flight.
+pub fn bulk_threshold() -> u64 {
+    static VALUE: OnceLock<u64> = OnceLock::new();
+    *VALUE.get_or_init(|| {
+        let value = env::var("PINWIRE_BULK_THRESHOLD").ok();
+        value.and_then(|value| value.parse().ok()).unwrap_or(THRESHOLD)
+    })
+}
+
+/// Hand a transfer to the workers until `deadline`; `bell` tells when it has landed. What is left
+/// behind has the same progress and nothing to move.
+///
+/// None if there are no workers, or the system has no descriptor to spare: the transfer stays.
+pub fn fly(
+    socket: &Arc<Socket>,
+    transfer: &mut Transfer,
+    deadline: Option<Instant>,
+    bell: &Arc<Bell>,
+) -> Option<Arc<Flight>> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let runtime = runtime()?;
+    let flight = Arc::new(Flight {
+        number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        process: std::process::id(),
+        stop: AtomicBool::new(false),
+        poke: Notify::new(),
+        state: Mutex::new(Position::Up),
+        landed: Condvar::new(),
+    });
+    let ready = {
+        let _context = runtime.enter();
+        // Of its own, because the other direction may be registered, too.
+        let own = sys::duplicate(socket.fd().ok()?.as_fd()).ok()?;
+        watch(own, interest(transfer.direction()))?
+    };
+    socket.handle().watch(Arc::<Flight>::clone(&flight))?;
+    socket.stats().bulk_transfers.fetch_add(1, Ordering::Relaxed);
+    BULK_STATS.transfers.fetch_add(1, Ordering::Relaxed);
+    let worker = Worker {
+        flight: Arc::clone(&flight),
+        socket: Arc::clone(socket),
+        before: transfer.progress().transferred(),
+        transfer: transfer.take(),
+        ready: Some(ready),
+        bell: Arc::clone(bell),
+        outcome: Outcome::Stopped,
+    };
+    runtime.spawn(worker.work(deadline));
+    Some(flight)
+}
+
+impl Flight {
+    /// Its number, by which the bell tells of it.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Have it land soon.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.poke.notify_one();
+    }
+
+    /// Sleep until it has landed: for as long as one system call takes, if it was stopped or its
+    /// socket closed.
+    pub fn wait(&self) {
+        if self.process == std::process::id() {
+            let mut state = self.lock();
+            while matches!(*state, Position::Up) {
+                state = self.landed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Take what came back, for the socket it flew over. None if it has not landed, or all was taken; and in a forked child.
+    pub fn take(self: &Arc<Flight>, socket: &Socket) -> Option<Landing> {
+        socket.handle().forget(self);
+        if self.process != std::process::id() {
+            return None;
+        }
+        let mut state = self.lock();
+        if matches!(*state, Position::Up) {
+            return None;
+        }
+        match std::mem::replace(&mut *state, Position::Taken) {
+            Position::Landed(landing) => Some(*landing),
+            Position::Up | Position::Taken => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Position> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sleeper for Flight {
+    fn wake(&self) {
+        self.poke.notify_one();
+    }
+}
+
+/// The workers' end of a flight. It lands when it is dropped, whatever the reason.
+struct Worker {
+    flight: Arc<Flight>,
+    socket: Arc<Socket>,
+    transfer: Transfer,
+    before: u64,
+    ready: Option<AsyncFd<OwnedFd>>,
+    bell: Arc<Bell>,
+    outcome: Outcome,
+}
+
+impl Worker {
+    async fn work(mut self, deadline: Option<Instant>) {
+        self.outcome = match self.run(deadline).await {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Failed(error),
+        };
+    }
+
+    async fn run(&mut self, deadline: Option<Instant>) -> Result<Outcome, Error> {
+        let Worker { flight, socket, transfer, ready, .. } = self;
+        let Some(ready) = ready else { return Ok(Outcome::Stopped) };
+        let interest = interest(transfer.direction());
+        let mut readiness = None;
+        loop {
+            loop {
+                if flight.stop.load(Ordering::Acquire) {
+                    return Ok(Outcome::Stopped);
+                }
+                match attempt(socket, ready.get_ref().as_fd(), transfer, CALL)? {
+                    State::Done => return Ok(Outcome::Done),
+                    State::Starved => break,
+                    State::Moving => task::yield_now().await,
+                }
+                if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                    return Err(Error::TimedOut);
+                }
+            }
+            socket.stats().waits.fetch_add(1, Ordering::Relaxed);
+            if let Some(mut guard) = readiness.take() {
+                let guard: &mut AsyncFdReadyGuard<'_, _> = &mut guard;
+                if guard.ready().is_write_closed() {
+                    // An error queue that somebody asked for: to tokio it is the end, for good.
+                    return Ok(Outcome::Stopped);
+                }
+                guard.clear_ready();
+            }
+            readiness = select! {
+                biased;
+                () = flight.poke.notified() => None,
+                () = until(deadline) => return Err(Error::TimedOut),
+                guard = ready.ready(interest) => Some(guard?),
+            };
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // The number is given back before anybody hears of the end.
+        drop(self.ready.take());
+        let moved = self.transfer.progress().transferred() - self.before;
+        BULK_STATS.bytes.fetch_add(moved, Ordering::Relaxed);
+        BULK_STATS.landed.fetch_add(1, Ordering::Relaxed);
+        let outcome = std::mem::replace(&mut self.outcome, Outcome::Stopped);
+        let landing = Landing { transfer: self.transfer.take(), outcome };
+        *self.flight.lock() = Position::Landed(Box::new(landing));
+        self.flight.landed.notify_all();
+        if self.bell.tell(self.flight.number) {
+            BULK_STATS.rings.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn interest(direction: Direction) -> Interest {
+    match direction {
+        Direction::Send => Interest::WRITABLE,
+        Direction::Receive => Interest::READABLE,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => time::sleep_until(deadline.into()).await,
+        None => future::pending().await,
+    }
+}
