@@ -12,7 +12,7 @@ use tokio::{select, task, time};
 
 use super::attempt::attempt;
 use super::bell::Bell;
-use super::runtime::{runtime, watch};
+use super::runtime::{Share, share, watch};
 use crate::net::{Direction, Error, Sleeper, Socket, State, Transfer};
 use crate::sys;
 
@@ -104,7 +104,7 @@ pub fn fly(
     bell: &Arc<Bell>,
 ) -> Option<Arc<Flight>> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let runtime = runtime()?;
+    let share = share()?;
     let flight = Arc::new(Flight {
         number: NUMBER.fetch_add(1, Ordering::Relaxed),
         process: std::process::id(),
@@ -114,7 +114,7 @@ pub fn fly(
         landed: Condvar::new(),
     });
     let ready = {
-        let _context = runtime.enter();
+        let _context = share.handle.enter();
         // Of its own, because the other direction may be registered, too.
         let own = sys::duplicate(socket.fd().ok()?.as_fd()).ok()?;
         watch(own, interest(transfer.direction()))?
@@ -122,7 +122,7 @@ pub fn fly(
     socket.handle().watch(Arc::<Flight>::clone(&flight))?;
     socket.stats().bulk_transfers.fetch_add(1, Ordering::Relaxed);
     BULK_STATS.transfers.fetch_add(1, Ordering::Relaxed);
-    let worker = Worker {
+    let pilot = Pilot {
         flight: Arc::clone(&flight),
         socket: Arc::clone(socket),
         before: transfer.progress().transferred(),
@@ -130,8 +130,10 @@ pub fn fly(
         ready: Some(ready),
         bell: Arc::clone(bell),
         outcome: Outcome::Stopped,
+        share,
     };
-    runtime.spawn(worker.work(deadline));
+    let handle = pilot.share.handle.clone();
+    handle.spawn(pilot.work(deadline));
     Some(flight)
 }
 
@@ -186,7 +188,7 @@ impl Sleeper for Flight {
 }
 
 /// The workers' end of a flight. It lands when it is dropped, whatever the reason.
-struct Worker {
+struct Pilot {
     flight: Arc<Flight>,
     socket: Arc<Socket>,
     transfer: Transfer,
@@ -194,9 +196,10 @@ struct Worker {
     ready: Option<AsyncFd<OwnedFd>>,
     bell: Arc<Bell>,
     outcome: Outcome,
+    share: Share,
 }
 
-impl Worker {
+impl Pilot {
     async fn work(mut self, deadline: Option<Instant>) {
         self.outcome = match self.run(deadline).await {
             Ok(outcome) => outcome,
@@ -205,7 +208,7 @@ impl Worker {
     }
 
     async fn run(&mut self, deadline: Option<Instant>) -> Result<Outcome, Error> {
-        let Worker { flight, socket, transfer, ready, .. } = self;
+        let Pilot { flight, socket, transfer, ready, .. } = self;
         let Some(ready) = ready else { return Ok(Outcome::Stopped) };
         let interest = interest(transfer.direction());
         let mut readiness = None;
@@ -242,7 +245,7 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
+impl Drop for Pilot {
     fn drop(&mut self) {
         // The number is given back before anybody hears of the end.
         drop(self.ready.take());

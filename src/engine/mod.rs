@@ -16,4 +16,4 @@ pub use bell::Bell;
 pub use blocking::{CALL, Interrupt, accept, connect, transfer};
 pub use bulk::{BULK_STATS, BulkStats, Flight, Landing, Outcome, bulk_threshold, fly};
 pub use control::{LookupError, connect_on_runtime, resolve};
-pub use runtime::{runtime, shut_down, workers};
+pub use runtime::{may_have_workers, runtime, shut_down, workers};

@@ -30,7 +30,7 @@ impl Aloft {
         deadline: Option<Instant>,
         waiter: &Bound<'_, Waiter>,
     ) -> PyResult<Option<Aloft>> {
-        if engine::runtime().is_none() {
+        if !engine::may_have_workers() {
             return Ok(None);
         }
         let doorbell = Doorbell::of(event_loop)?;

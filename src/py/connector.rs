@@ -12,10 +12,10 @@ use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
 use super::adopt::stream_options;
 use super::blocking::{BlockingListener, BlockingStream};
-use super::{control, convert};
 use super::errors::{Failure, os_error};
 use super::listener::{BaseListener, Listener};
 use super::stream::Stream;
+use super::{control, convert};
 use crate::engine;
 use crate::net::{self, Address, Opened, Race, Socket, Step, UnixName};
 

@@ -25,7 +25,9 @@ pub(super) fn resolve(
 ) -> PyResult<Option<Bound<'_, PyAny>>> {
     future(py, async move {
         match engine::resolve(host, port, passive).await {
-            Ok(addresses) => Ok(addresses.into_iter().map(|address| (parts(address),)).collect::<Vec<_>>()),
+            Ok(addresses) => {
+                Ok(addresses.into_iter().map(|address| (parts(address),)).collect::<Vec<_>>())
+            }
             Err(error) => Err(gaierror::new_err((error.error_num(), error.to_string()))),
         }
     })

@@ -7,6 +7,7 @@ mod unix;
 pub use event::Event;
 pub use linux::{accept, in_main_thread, peer_credentials, send_file, set_keepalive_idle};
 pub use unix::{
-    Credentials, Interest, duplicate, file_size, getsockopt, is_nonblocking, leave_signals_to_others, poll,
-    read_at, receive, send, set_nonblocking, setsockopt, shutdown_send, take_error,
+    Credentials, Interest, duplicate, file_size, getsockopt, is_nonblocking,
+    leave_signals_to_others, poll, read_at, receive, send, set_nonblocking, setsockopt,
+    shutdown_send, take_error,
 };
