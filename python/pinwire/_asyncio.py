@@ -104,10 +104,10 @@ async def _resolve(resolution: Resolution) -> list[Candidate]:
     query = resolution.query
     host = query["host"]
     ascii_host = None if host is None else host.encode("idna").decode()
-    answer = _core.resolve(ascii_host, query["port"], resolution.passive)
-    if answer is None:  # in a forked child
-        answer = asyncio.get_running_loop().getaddrinfo(**query)
-    return resolution.candidates(await answer)
+    if (answer := _core.resolve(ascii_host, query["port"], resolution.passive)) is not None:
+        return resolution.candidates(await answer)
+    # In a forked child.
+    return resolution.candidates(await asyncio.get_running_loop().getaddrinfo(**query))
 
 
 async def _connected(connector: _core.Connector) -> None:

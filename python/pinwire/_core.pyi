@@ -427,10 +427,10 @@ class Watch:
     def release(self) -> None: ...
 
 def parse_address(address: Address, /) -> tuple[str, int] | bytes: ...
-
 def resolve(
     host: str | None, port: int, passive: bool, /
 ) -> Future[list[tuple[tuple[Any, ...]]]] | None: ...
+
 @final
 class Connector:
     def __new__(

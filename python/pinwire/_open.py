@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from . import _core
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._types import Address
 
 Candidate: TypeAlias = tuple[Any, ...] | bytes
 """A socket address as `getaddrinfo` gives it, or the name of a unix socket."""
 
-Answer: TypeAlias = list[tuple[Any, ...]]
+Answer: TypeAlias = "Sequence[tuple[Any, ...]]"
 """What `getaddrinfo` gives; the last item of each is an address."""
 
 
@@ -44,9 +46,9 @@ class Resolution:
 
     def candidates(self, answer: Answer) -> list[Candidate]:
         """The candidates, given the answer to the query."""
-        addresses = [info[-1] for info in answer]
+        addresses: list[tuple[Any, ...]] = [info[-1] for info in answer]
         # As `socket.create_server` does, listen on IPv4 where a name has both.
-        return sorted(addresses, key=_is_ipv6) if self.passive else addresses
+        return [*sorted(addresses, key=_is_ipv6)] if self.passive else [*addresses]
 
 
 def _is_ipv6(address: tuple[Any, ...]) -> bool:

@@ -21,7 +21,9 @@ PROMISES = {
 def run(*arguments: str) -> str:
     command = [sys.executable, "-W", "error", "-X", "dev", *arguments]
     result = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
-    assert (result.returncode, result.stderr) == (0, "")
+    # On a busy machine asyncio's debug mode finds that a callback took long.
+    errors = [line for line in result.stderr.splitlines() if not line.startswith("Executing <")]
+    assert (result.returncode, errors) == (0, [])
     return result.stdout
 
 

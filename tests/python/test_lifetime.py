@@ -179,7 +179,9 @@ def resources():
     gc.collect()
     process = psutil.Process()
     # Those of the runtime are a bounded pool, which comes and goes.
-    threads = [Path(f"/proc/self/task/{thread.id}/comm").read_text() for thread in process.threads()]
+    threads = [
+        Path(f"/proc/self/task/{thread.id}/comm").read_text() for thread in process.threads()
+    ]
     threads = [name for name in threads if name != "pinwire\n"]
     return process.num_fds(), len(threads), process.memory_info().rss
 
