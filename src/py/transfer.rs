@@ -76,7 +76,7 @@ impl Moving {
         if self.turn.is_none() {
             self.turn = Some(self.begin(py, &socket)?);
             self.wait.begin();
-            if budget::spend() {
+            if budget::spend_on(self.job.transfer.progress().nbytes()) {
                 return Ok(Flow::turn_of_the_loop(py));
             }
         }
