@@ -51,7 +51,9 @@ impl From<ConnectError> for Failure {
 }
 
 fn drive(socket: &Socket, transfer: &mut Transfer, limit: Duration) -> Result<(), Failure> {
-    engine::transfer(socket, transfer, Some(Instant::now() + limit), &mut || Ok(()))
+    let deadline = Instant::now() + limit;
+    let state = engine::attempt(socket, transfer, engine::CALL)?;
+    engine::transfer(socket, transfer, state, Some(deadline), &mut || Ok(()))
 }
 
 const LONG: Duration = Duration::from_secs(20);

@@ -109,5 +109,7 @@ fn total(window: &[Region]) -> usize {
 }
 
 fn add(counter: &AtomicU64, n: u64) {
-    counter.fetch_add(n, Ordering::Relaxed);
+    if n > 0 {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
 }

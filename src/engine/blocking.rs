@@ -24,12 +24,14 @@ pub type Interrupt<'a, E> = &'a mut dyn FnMut() -> Result<(), E>;
 /// Bytes one system call may move: signals are looked for between calls.
 pub const CALL: usize = 16 * 1024 * 1024;
 
-/// Move all of a transfer, sleeping whenever the kernel is not ready.
+/// Move the rest of a transfer, whose first attempt ended in `state`; sleep whenever the kernel is
+/// not ready.
 ///
 /// A deadline that has passed already means: what the kernel takes or gives at once.
 pub fn transfer<E: From<Error>>(
     socket: &Socket,
     transfer: &mut Transfer,
+    mut state: State,
     deadline: Option<Instant>,
     interrupt: Interrupt<'_, E>,
 ) -> Result<(), E> {
@@ -43,7 +45,6 @@ pub fn transfer<E: From<Error>>(
     let start = Instant::now();
     let mut checked = start;
     loop {
-        let state = attempt(socket, fd, transfer, CALL)?;
         let now = Instant::now();
         let expired = deadline.is_some_and(|deadline| deadline <= now);
         match state {
@@ -63,6 +64,7 @@ pub fn transfer<E: From<Error>>(
             checked = now;
             interrupt()?;
         }
+        state = attempt(socket, fd, transfer, CALL)?;
     }
 }
 
@@ -144,7 +146,7 @@ fn wait<E: From<Error>>(
     let result =
         sleep([(fd.as_fd(), interest), (event.as_fd(), Interest::Read)], deadline, interrupt);
     handle.forget(&event);
-    EVENT.set(Some((std::process::id(), event)));
+    EVENT.set(Some((sys::forks(), event)));
     result
 }
 
@@ -172,7 +174,7 @@ fn sleep<const N: usize, E: From<Error>>(
 }
 
 thread_local! {
-    /// What this thread sleeps on beside a socket, and the process that made it: so descriptors
+    /// What this thread sleeps on beside a socket, and the process (`sys::forks`) that made it: so descriptors
     /// grow with threads, not with streams.
     static EVENT: Cell<Option<(u32, Arc<Event>)>> = const { Cell::new(None) };
 }
@@ -181,7 +183,7 @@ thread_local! {
 /// sleep) or the parent's (in a forked child).
 fn take_event() -> io::Result<Arc<Event>> {
     match EVENT.take() {
-        Some((process, event)) if process == std::process::id() => Ok(event),
+        Some((process, event)) if process == sys::forks() => Ok(event),
         _ => Event::new().map(Arc::new),
     }
 }

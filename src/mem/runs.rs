@@ -1,6 +1,5 @@
 #![allow(unsafe_code)] // Follows the pointers of a strided or indirect layout.
 
-use smallvec::SmallVec;
 use thiserror::Error;
 
 use super::Region;
@@ -43,9 +42,10 @@ pub struct Runs {
     base: *mut u8,
     /// Bytes in one run.
     run: usize,
-    /// What remains of the shape outside a run, slowest first.
-    dims: SmallVec<[Dim; 4]>,
-    index: SmallVec<[usize; 4]>,
+    /// What remains of the shape outside a run, slowest first. Most arrays have none of this, and
+    /// a small value moves fast.
+    dims: Vec<Dim>,
+    index: Vec<usize>,
     /// Bytes of the current run that are behind us.
     offset: usize,
     /// Bytes ahead of us.
@@ -71,8 +71,8 @@ impl Runs {
         let left = items.and_then(|n| n.checked_mul(itemsize)).ok_or(LayoutError)?;
         isize::try_from(left).map_err(|_| LayoutError)?;
 
-        let (run, dims) = if left == 0 { (0, SmallVec::new()) } else { merge(itemsize, dims) };
-        let index = SmallVec::from_elem(0, dims.len());
+        let (run, dims) = if left == 0 { (0, Vec::new()) } else { merge(itemsize, dims) };
+        let index = vec![0; dims.len()];
         Ok(Runs { base, run, dims, index, offset: 0, left })
     }
 
@@ -84,8 +84,8 @@ impl Runs {
         Runs {
             base: region.base,
             run: region.len,
-            dims: SmallVec::new(),
-            index: SmallVec::new(),
+            dims: Vec::new(),
+            index: Vec::new(),
             offset: 0,
             left: region.len,
         }
@@ -218,9 +218,9 @@ impl Runs {
 }
 
 /// Fold dimensions that lie together: into the run, and into one another.
-fn merge(itemsize: usize, dims: &[Dim]) -> (usize, SmallVec<[Dim; 4]>) {
+fn merge(itemsize: usize, dims: &[Dim]) -> (usize, Vec<Dim>) {
     let mut run = itemsize;
-    let mut outer: SmallVec<[Dim; 4]> = SmallVec::new(); // fastest first
+    let mut outer = Vec::new(); // fastest first
     for &dim in dims.iter().rev() {
         if dim.extent == 1 && !dim.is_indirect() {
             continue;

@@ -17,7 +17,6 @@ pub struct Transfer {
 
 /// Where the bytes are.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are Memory, and a Box would cost them")]
 pub enum Payload {
     /// In memory, to be sent or to be filled.
     Memory(Cursor),

@@ -43,10 +43,10 @@ fn run(stream: &Bound<'_, BaseStream>, mut job: Job, timeout: Option<f64>) -> Py
             engine::count_inline(socket);
             Ok(())
         }
-        Ok(_) => {
+        Ok(state) => {
             let transfer = &mut job.transfer;
             let mut signals = || Ok(Python::attach(|py| py.check_signals())?);
-            py.detach(|| engine::transfer(socket, transfer, deadline, &mut signals))
+            py.detach(|| engine::transfer(socket, transfer, state, deadline, &mut signals))
         }
         Err(error) => Err(Failure::Core(error)),
     };

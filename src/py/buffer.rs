@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyBufferError, PyException, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::pointers;
 use crate::mem::{Access, Dim, Region, Runs};
@@ -23,7 +24,8 @@ const MAX_NDIM: usize = 64;
 /// the exporter, because an old one may not put its own into the view.
 pub(super) struct BufferPin {
     view: NonNull<ffi::Py_buffer>,
-    exporter: Py<PyAny>,
+    /// None if it is the view's owner anyway.
+    exporter: Option<Py<PyAny>>,
 }
 
 // SAFETY: a pin may travel between threads; it is made, looked at and dropped only on threads
@@ -35,6 +37,10 @@ unsafe impl Sync for BufferPin {}
 impl BufferPin {
     /// Pin the memory of an object that exports some.
     pub(super) fn new(exporter: &Bound<'_, PyAny>, access: Access) -> PyResult<BufferPin> {
+        if exporter.is_exact_instance_of::<PyByteArray>() {
+            // Plain bytes by construction: nothing to find out.
+            return BufferPin::request(exporter, ffi::PyBUF_SIMPLE, access);
+        }
         let pin = match BufferPin::request(exporter, ffi::PyBUF_FULL_RO, access) {
             // Some exporters cannot describe their items (datetime64, ml_dtypes), some not even
             // their shape: the bytes are there all the same.
@@ -102,7 +108,9 @@ impl BufferPin {
             return Err(PyErr::fetch(exporter.py()));
         }
         let view = NonNull::new(view).expect("a Box is not null");
-        Ok(BufferPin { view, exporter: exporter.clone().unbind() })
+        // SAFETY: it has just been filled.
+        let is_owner = unsafe { (*view.as_ptr()).obj } == exporter.as_ptr();
+        Ok(BufferPin { view, exporter: (!is_owner).then(|| exporter.clone().unbind()) })
     }
 
     fn view(&self) -> &ffi::Py_buffer {
@@ -142,17 +150,20 @@ impl BufferPin {
     }
 
     fn refuse_pointers(&self, exporter: &Bound<'_, PyAny>) -> PyResult<()> {
-        // SAFETY: null or an object that the view keeps alive.
-        let owner = unsafe { Bound::from_borrowed_ptr_or_opt(exporter.py(), self.view().obj) };
-        let owner = owner.as_ref().unwrap_or(exporter);
+        // SAFETY: null or an object that the view keeps alive, for longer than this call.
+        let owner = unsafe { Borrowed::from_ptr_or_opt(exporter.py(), self.view().obj) };
+        let owner = owner.filter(|owner| !owner.is(exporter));
+        let any = |test: fn(&Bound<'_, PyAny>) -> PyResult<bool>| {
+            Ok::<_, PyErr>(test(exporter)? || owner.map_or(Ok(false), |owner| test(&owner))?)
+        };
         let format = self.view().format;
         let found = if format.is_null() {
-            pointers::in_dtype(exporter) || pointers::in_dtype(owner)
+            any(|object| Ok(pointers::in_dtype(object)))?
         } else {
             // SAFETY: a view's format is a C string that lives as long as the view.
             pointers::in_format(unsafe { CStr::from_ptr(format) }.to_bytes())
         };
-        if found || pointers::in_ctypes(exporter)? || pointers::in_ctypes(owner)? {
+        if found || any(|object| Ok(may_be_of_ctypes(object) && pointers::in_ctypes(object)?))? {
             return Err(pointers::refused(exporter));
         }
         Ok(())
@@ -169,6 +180,35 @@ impl Drop for BufferPin {
         // SAFETY: it came from a Box, and nobody points into it any more.
         drop(unsafe { Box::from_raw(self.view.as_ptr()) });
     }
+}
+
+/// A `bytes` object: it never changes and never moves, so a reference is all it takes to pin it.
+pub(super) struct BytesPin(Py<PyBytes>);
+
+impl BytesPin {
+    /// None unless the object is of exactly this class: a subclass may export what it likes.
+    pub(super) fn new(object: &Bound<'_, PyAny>) -> Option<(BytesPin, Runs)> {
+        let bytes = object.cast_exact::<PyBytes>().ok()?;
+        let content = bytes.as_bytes();
+        let region = Region { base: content.as_ptr().cast_mut(), len: content.len() };
+        // SAFETY: the memory lives as long as the object, which the pin keeps alive until after
+        // the transfer's end. Nobody writes to it, and we are only asked to send it.
+        let runs = unsafe { Runs::contiguous(region) };
+        Some((BytesPin(bytes.clone().unbind()), runs))
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.0)
+    }
+}
+
+/// Whether an object or its class has to do with ctypes, or may hide one that has: cheap, and
+/// false for nearly everything.
+fn may_be_of_ctypes(object: &Bound<'_, PyAny>) -> bool {
+    // ctypes has metaclasses of its own; nearly everybody else has none.
+    // SAFETY: a living object has a class, and that one a class as well.
+    let metaclass = unsafe { ffi::Py_TYPE(object.get_type_ptr().cast()) };
+    metaclass != &raw mut ffi::PyType_Type || object.is_exact_instance_of::<PyMemoryView>()
 }
 
 /// Whether an object exports memory by the buffer protocol.

@@ -25,6 +25,7 @@ mod operation;
 mod payload;
 mod pointers;
 mod refusal;
+mod stop;
 mod stream;
 mod transfer;
 mod wait;

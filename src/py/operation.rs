@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::errors::warn;
-use super::{budget, interpreter};
+use super::{budget, interpreter, stop};
 
 impl Flow {
     /// Let the loop run once before going on.
@@ -35,6 +35,8 @@ pub(super) trait Steps: Send {
 pub(super) enum Flow {
     /// With this result.
     Complete(Py<PyAny>),
+    /// With this many bytes moved.
+    Moved(u64),
     /// Yield this to the event loop's task: a future to wait for, or None for a turn of the loop.
     Suspend(Py<PyAny>),
 }
@@ -96,7 +98,7 @@ impl Operation {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn resume(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    fn resume(&self, py: Python<'_>) -> PyResult<Flow> {
         let _inside = interpreter::enter(py);
         let mut steps = match self.begin()? {
             State::Suspended(steps) if steps.is_asleep() => {
@@ -106,23 +108,19 @@ impl Operation {
             State::Fresh(steps) | State::Suspended(steps) => steps,
             State::Settled(value) => {
                 self.set(State::Ended);
-                return Err(PyStopIteration::new_err((value,)));
+                return Ok(Flow::Complete(value.unwrap_or_else(|| py.None())));
             }
             State::Running | State::Ended => unreachable!("`begin` refuses these"),
         };
         let result = steps.step(py);
-        if let Ok(Flow::Suspend(yielded)) = result {
+        if matches!(result, Ok(Flow::Suspend(_))) {
             self.set(State::Suspended(steps));
-            return Ok(yielded);
+        } else {
+            // What it pinned is free again before anybody hears of the end.
+            drop(steps);
+            self.set(State::Ended);
         }
-        // What it pinned is free again before anybody hears of the end.
-        drop(steps);
-        self.set(State::Ended);
-        match result {
-            Ok(Flow::Complete(value)) => Err(PyStopIteration::new_err((value,))),
-            Ok(Flow::Suspend(_)) => unreachable!("returned above"),
-            Err(error) => Err(error),
-        }
+        result
     }
 
     fn interrupt(&self, py: Python<'_>, reason: PyErr) -> PyResult<PyErr> {
@@ -146,14 +144,23 @@ impl Operation {
         slf
     }
 
-    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.resume(py)
+    /// What an `await` calls. None is the end: its value is in the exception that is set.
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        match self.resume(py)? {
+            Flow::Suspend(yielded) => Ok(Some(yielded)),
+            Flow::Moved(bytes) => stop::with_count(py, bytes).map(|()| None),
+            Flow::Complete(value) => Err(PyStopIteration::new_err((value,))),
+        }
     }
 
     #[pyo3(signature = (value, /))]
     fn send(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let _ = value; // Nothing in it waits for one.
-        self.resume(py)
+        match self.resume(py)? {
+            Flow::Suspend(yielded) => Ok(yielded),
+            Flow::Moved(bytes) => Err(PyStopIteration::new_err((bytes,))),
+            Flow::Complete(value) => Err(PyStopIteration::new_err((value,))),
+        }
     }
 
     #[pyo3(signature = (typ, val = None, tb = None, /))]

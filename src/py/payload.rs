@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 use smallvec::SmallVec;
 
-use super::buffer::{BufferPin, exports_buffer};
+use super::buffer::{BufferPin, BytesPin, exports_buffer};
 use super::dlpack::{self, TensorPin};
 use super::refusal;
 use crate::mem::{Access, Copying, Cursor, Runs};
@@ -17,6 +17,7 @@ use crate::mem::{Access, Copying, Cursor, Runs};
 pub(super) struct Pins(SmallVec<[Pin; 1]>);
 
 enum Pin {
+    Bytes(BytesPin),
     Buffer(BufferPin),
     Tensor(#[expect(dead_code, reason = "held for its Drop")] TensorPin),
 }
@@ -24,6 +25,7 @@ enum Pin {
 impl Pins {
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.0.iter().try_for_each(|pin| match pin {
+            Pin::Bytes(pin) => pin.traverse(visit),
             Pin::Buffer(pin) => pin.traverse(visit),
             // DLPack does not say which Python objects it holds.
             Pin::Tensor(_) => Ok(()),
@@ -75,7 +77,13 @@ pub(super) fn many(
 }
 
 fn pin(object: &Bound<'_, PyAny>, access: Access) -> PyResult<(Pin, Runs)> {
+    if access == Access::Read
+        && let Some((pin, runs)) = BytesPin::new(object)
+    {
+        return Ok((Pin::Bytes(pin), runs));
+    }
     if object.is_instance_of::<PyString>() {
+        // Before it is asked: that of NumPy exports its code points.
         return Err(refusal::of(object));
     }
     let buffer = if exports_buffer(object) {

@@ -89,20 +89,20 @@ impl Moving {
         if self.turn.is_none() {
             self.turn = Some(self.begin(py, &socket)?);
             self.wait.begin();
-            if budget::spend() {
+            if budget::spend_on(self.job.transfer.progress().nbytes()) {
                 return Ok(Flow::turn_of_the_loop(py));
             }
         }
         let mut expired = self.wait.wake(py)?;
         match self.land(&socket) {
-            Some(Outcome::Done) => return Ok(Flow::Complete(self.complete(py, &socket)?)),
+            Some(Outcome::Done) => return Ok(Flow::Moved(self.complete(py, &socket))),
             Some(Outcome::Failed(error)) => return Err(error.into()),
             Some(Outcome::Stopped) => self.grounded = true,
             None => {}
         }
         loop {
             match self.job.attempt(py, &socket, CALL_ON_LOOP)? {
-                State::Done => return Ok(Flow::Complete(self.complete(py, &socket)?)),
+                State::Done => return Ok(Flow::Moved(self.complete(py, &socket))),
                 State::Starved if expired => return Err(Error::TimedOut.into()),
                 State::Moving if expired && !self.wait.is_over_at_once() => {
                     return Err(Error::TimedOut.into());
@@ -185,13 +185,12 @@ impl Moving {
         py.detach(|| engine::spin(socket, fd.as_fd(), transfer, CALL_ON_LOOP, until))
     }
 
-    fn complete(&mut self, py: Python<'_>, socket: &Socket) -> PyResult<Py<PyAny>> {
+    fn complete(&mut self, py: Python<'_>, socket: &Socket) -> u64 {
         if !self.slept {
             engine::count_inline(socket);
         }
         self.end(py, End::Final);
-        let transferred = self.job.transfer.progress().transferred();
-        Ok(transferred.into_pyobject(py)?.into_any().unbind())
+        self.job.transfer.progress().transferred()
     }
 
     /// Give back the turn; what is pinned goes with `self`.

@@ -9,6 +9,7 @@ use super::event_loop::{callback, is, runs_here};
 use super::interpreter;
 use super::waiter::{Call, Waiter};
 use crate::net::Direction;
+use crate::sys;
 
 /// A loop's watch over a descriptor.
 ///
@@ -42,7 +43,7 @@ impl Watch {
             event_loop: event_loop.clone().unbind(),
             number,
             fd: Mutex::new(Some(fd)),
-            process: std::process::id(),
+            process: sys::forks(),
         };
         let watch = Py::new(py, watch)?;
         event_loop.call_method1(add, (number, callback(py, "ready")?, &watch))?;
@@ -64,7 +65,7 @@ impl Watch {
         let _inside = interpreter::enter(py);
         let this = slf.get();
         let event_loop = this.event_loop.bind(py);
-        if this.process != std::process::id() || this.loop_is_closed(py) {
+        if this.process != sys::forks() || this.loop_is_closed(py) {
             this.release();
             return Ok(());
         }

@@ -7,7 +7,7 @@ use libc::c_int;
 use socket2::{SockAddr, SockAddrStorage};
 
 use super::Credentials;
-use super::unix::{check, getsockopt, retry, setsockopt};
+use super::unix::{getsockopt, retry, setsockopt};
 
 /// Send up to `count` bytes of `file` from `offset` (sendfile(2)); 0 at the end of the file.
 ///
@@ -56,10 +56,4 @@ pub fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<Credentials> {
 pub fn set_keepalive_idle(fd: BorrowedFd<'_>, seconds: u32) -> io::Result<()> {
     let seconds = c_int::try_from(seconds).unwrap_or(c_int::MAX);
     setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, Ok(&seconds.to_ne_bytes()))
-}
-
-/// Whether this is the thread the process started with, to which the kernel hands signals first.
-pub fn in_main_thread() -> bool {
-    // SAFETY: neither call takes arguments or can fail.
-    check(unsafe { libc::gettid() } as isize).ok() == check(unsafe { libc::getpid() } as isize).ok()
 }

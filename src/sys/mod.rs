@@ -2,10 +2,12 @@
 
 mod event;
 mod linux;
+mod process;
 mod unix;
 
 pub use event::Event;
-pub use linux::{accept, in_main_thread, peer_credentials, send_file, set_keepalive_idle};
+pub use linux::{accept, peer_credentials, send_file, set_keepalive_idle};
+pub use process::{forks, in_main_thread};
 pub use unix::{
     Credentials, Interest, duplicate, file_size, getsockopt, is_nonblocking,
     leave_signals_to_others, poll, read_at, receive, send, set_nonblocking, setsockopt,

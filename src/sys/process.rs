@@ -1,0 +1,71 @@
+#![allow(unsafe_code)] // Calls into libc.
+
+use std::cell::Cell;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How often this process, or one it descends from, was forked since `forks` was first asked.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    /// Whether this is the main thread, and after how many forks that was found out.
+    static MAIN: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
+}
+
+/// A number that is another one in each forked child: a system call cheaper than getpid(2), for
+/// those who ask all the time.
+pub fn forks() -> u32 {
+    static COUNTING: Once = Once::new();
+    extern "C" fn in_child() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    COUNTING.call_once(|| {
+        // SAFETY: the handler only adds to an atomic, which is safe in any child. Out of memory,
+        // the one error, it would not be called; nothing else here works then.
+        let _ = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    });
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// Whether this is the thread the process started with, to which the kernel hands signals first.
+pub fn in_main_thread() -> bool {
+    let forks = forks();
+    match MAIN.get() {
+        Some((then, is_main)) if then == forks => is_main,
+        _ => {
+            // SAFETY: neither call takes arguments or can fail.
+            let is_main = unsafe { libc::gettid() == libc::getpid() };
+            MAIN.set(Some((forks, is_main)));
+            is_main
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_told_from_the_main_one_every_time() {
+        // The test harness runs us in a thread of its own.
+        assert!(!in_main_thread());
+        assert!(!in_main_thread());
+    }
+
+    #[test]
+    fn a_forked_child_counts_one_fork_more_and_is_a_main_thread() {
+        let before = forks();
+        let _ = in_main_thread();
+        // SAFETY: the child touches atomics and a thread-local only, and ends without unwinding.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let as_it_should = forks() == before + 1 && in_main_thread();
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(i32::from(!as_it_should)) };
+        }
+        let mut status = -1;
+        // SAFETY: `status` outlives the call.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!((status, forks()), (0, before));
+    }
+}
