@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io::Write as _;
+use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -52,7 +53,8 @@ impl From<ConnectError> for Failure {
 
 fn drive(socket: &Socket, transfer: &mut Transfer, limit: Duration) -> Result<(), Failure> {
     let deadline = Instant::now() + limit;
-    let state = engine::attempt(socket, transfer, engine::CALL)?;
+    let fd = socket.fd()?;
+    let state = engine::attempt(socket, fd.as_fd(), transfer, engine::CALL)?;
     engine::transfer(socket, transfer, state, Some(deadline), &mut || Ok(()))
 }
 

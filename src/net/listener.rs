@@ -66,8 +66,7 @@ impl Listener {
         loop {
             match sys::accept(fd.as_fd()) {
                 Ok((fd, peer)) => {
-                    let peer = Some(Address::from(&peer));
-                    return Socket::new(fd, peer, &self.options, Opened::Here).map(Some);
+                    return Socket::new(fd, Some(peer), &self.options, Opened::Here).map(Some);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if is_of_the_connection(&error) => {}

@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod handle;
 mod listener;
+mod loopback;
 mod options;
 mod socket;
 mod transfer;

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockAddr, SockRef};
 
-use super::{Address, Error, Handle, Options};
+use super::{Address, Error, Handle, Options, loopback};
 use crate::sys;
 
 /// A connected stream socket.
@@ -88,20 +88,25 @@ pub struct Turn {
 impl Socket {
     /// Take over a connected descriptor and apply the options.
     ///
-    /// `peer` is what accept(2) said; without it the kernel is asked.
+    /// `peer` is what accept(2) said; without it the kernel is asked. What somebody else opened
+    /// gets the options and is otherwise left as it is.
     pub fn new(
         fd: OwnedFd,
-        peer: Option<Address>,
+        peer: Option<SockAddr>,
         options: &Options,
         opened: Opened,
     ) -> io::Result<Arc<Socket>> {
         let socket = SockRef::from(&fd);
-        let local = Address::from(&socket.local_addr()?);
+        let local = socket.local_addr()?;
         let peer = match peer {
             Some(peer) => peer,
-            None => Address::from(&socket.peer_addr()?),
+            None => socket.peer_addr()?,
         };
-        options.apply_to_connected(fd.as_fd(), local.is_tcp())?;
+        options.apply_to_connected(fd.as_fd(), !local.is_unix())?;
+        if opened == Opened::Here {
+            loopback::tune(&socket, &local, &peer, options);
+        }
+        let (local, peer) = (Address::from(&local), Address::from(&peer));
         Ok(Arc::new(Socket {
             handle: Handle::new(fd),
             busy: Default::default(),

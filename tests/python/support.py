@@ -192,3 +192,21 @@ def finish(process: Any) -> tuple[int, str, str]:
 
 def program(code: str, *args: object, options: tuple[str, ...] = ()) -> tuple[int, str, str]:
     return finish(start_program(code, *args, options=options))
+
+
+async def aloft(stream: Any, transfer: Any) -> asyncio.Task[Any]:
+    """A task of the transfer that the engine's workers have taken over."""
+    before = stream.stats().bulk_transfers
+    task = asyncio.ensure_future(transfer)
+    await until(lambda: stream.stats().bulk_transfers > before or task.done())
+    return task
+
+
+def names_of(inode: int) -> list[str]:
+    """The descriptors of this process that stand for the file with this inode."""
+    found = []
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # that of the directory itself
+            if path.stat().st_ino == inode:
+                found.append(path.name)
+    return found
