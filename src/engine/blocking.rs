@@ -174,8 +174,8 @@ fn sleep<const N: usize, E: From<Error>>(
 }
 
 thread_local! {
-    /// What this thread sleeps on beside a socket, and the process (`sys::forks`) that made it: so descriptors
-    /// grow with threads, not with streams.
+    /// What this thread sleeps on beside a socket, and the process (`sys::forks`) that made it: so
+    /// descriptors grow with threads, not with streams.
     static EVENT: Cell<Option<(u32, Arc<Event>)>> = const { Cell::new(None) };
 }
 

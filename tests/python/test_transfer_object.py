@@ -252,6 +252,42 @@ def drive(transfer):
     return "it waits"
 
 
+def test_stop_when_it_was_kept_then_the_next_transfer_raises_another():
+    client, server = pinwire.socketpair()
+    stops = []
+    for data in (b"data", b"more", b"x"):
+        for step in (next, lambda transfer: transfer.send(None)):
+            transfer = client.send_buffer(data)
+            with pytest.raises(StopIteration) as caught:
+                while step(transfer) is None:
+                    pass  # a turn of the loop
+            stops.append(caught.value)
+    assert [stop.value for stop in stops] == [4, 4, 4, 4, 1, 1]
+    assert [stop.args for stop in stops] == [(4,)] * 4 + [(1,)] * 2
+    assert len(set(map(id, stops))) == len(stops)
+    client.abort()
+    server.abort()
+
+
+def test_stop_when_raised_again_then_it_has_no_trace_of_the_last_time():
+    client, server = pinwire.socketpair()
+
+    def depth():
+        transfer = client.send_buffer(b"data")
+        try:
+            while next(transfer) is None:
+                pass  # a turn of the loop
+        except StopIteration as stop:
+            frame, frames = stop.__traceback__, 0
+            while frame is not None:
+                frame, frames = frame.tb_next, frames + 1
+            return frames
+
+    assert [depth() for _ in range(3)] == [1, 1, 1]
+    client.abort()
+    server.abort()
+
+
 def test_transfer_when_driven_by_hand_then_it_needs_a_loop_only_to_wait():
     client, server = pinwire.socketpair()
     assert drive(client.send_buffer(b"data")) == 4
