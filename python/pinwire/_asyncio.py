@@ -7,7 +7,7 @@ import errno
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import _core
-from ._open import Candidate, Resolution
+from ._open import Resolution
 from .errors import TransferTimeoutError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ._types import Address, ListenOptions, StreamOptions
+    from ._types import Address, Candidate, ListenOptions, StreamOptions
 
 _T = TypeVar("_T", bound=_core.Stream | _core.Listener)
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import _core
 
+TYPE_CHECKING = False  # as in `pinwire`
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing import Any
 
-    from ._types import Address
-
-Candidate: TypeAlias = tuple[Any, ...] | bytes
-"""A socket address as `getaddrinfo` gives it, or the name of a unix socket."""
-
-Answer: TypeAlias = "Sequence[tuple[Any, ...]]"
-"""What `getaddrinfo` gives; the last item of each is an address."""
+    from ._types import Address, Answer, Candidate
 
 
 class Resolution:

@@ -1,13 +1,20 @@
-"""Types of the public signatures. Nothing here runs."""
+"""Types of signatures. Nothing here runs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 Address: TypeAlias = str | tuple[str, int]
+
+Candidate: TypeAlias = tuple[Any, ...] | bytes
+"""A socket address as `getaddrinfo` gives it, or the name of a unix socket."""
+
+Answer: TypeAlias = Sequence[tuple[Any, ...]]
+"""What `getaddrinfo` gives; the last item of each is an address."""
 
 Exporter: TypeAlias = "Buffer | SupportsDLPack"
 

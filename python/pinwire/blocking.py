@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
 
 from . import _core
 from ._core import BlockingListener as Listener
 from ._core import BlockingStream as Stream
-from ._open import Candidate, Resolution
+from ._open import Resolution
+
+TYPE_CHECKING = False  # as in `pinwire`
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._types import Address, ListenOptions, StreamOptions
+    from ._types import Address, Candidate, ListenOptions, StreamOptions
 
 __all__ = ["Listener", "Stream", "connect", "listen", "socketpair"]
 

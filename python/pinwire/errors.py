@@ -5,8 +5,6 @@ Every exception that interrupts a transfer, also an `OSError`, `asyncio.Cancelle
 there were to move.
 """
 
-from __future__ import annotations
-
 __all__ = [
     "BusyError",
     "ClosedError",
