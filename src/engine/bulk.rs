@@ -31,8 +31,8 @@ const THRESHOLD: u64 = 256 * 1024;
 #[derive(Debug)]
 pub struct Flight {
     number: u64,
-    /// In a forked child there is nobody to land it.
-    process: u32,
+    /// In a child that was forked since there is nobody to land it.
+    forks: u32,
     stop: AtomicBool,
     poke: Notify,
     state: Mutex<Position>,
@@ -107,7 +107,7 @@ pub fn fly(
     let share = share()?;
     let flight = Arc::new(Flight {
         number: NUMBER.fetch_add(1, Ordering::Relaxed),
-        process: std::process::id(),
+        forks: sys::forks(),
         stop: AtomicBool::new(false),
         poke: Notify::new(),
         state: Mutex::new(Position::Up),
@@ -143,16 +143,23 @@ impl Flight {
         self.number
     }
 
+    /// Whether it is going to land in this process, and not only in the one it was forked from.
+    pub fn lands_here(&self) -> bool {
+        self.forks == sys::forks()
+    }
+
     /// Have it land soon.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-        self.poke.notify_one();
+        if self.lands_here() {
+            self.stop.store(true, Ordering::Release);
+            self.poke.notify_one();
+        }
     }
 
     /// Sleep until it has landed: for as long as one system call takes, if it was stopped or its
     /// socket closed.
     pub fn wait(&self) {
-        if self.process == std::process::id() {
+        if self.lands_here() {
             let mut state = self.lock();
             while matches!(*state, Position::Up) {
                 state = self.landed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -163,7 +170,7 @@ impl Flight {
     /// Take what came back, for the socket it flew over. None if it has not landed, or all was taken; and in a forked child.
     pub fn take(self: &Arc<Flight>, socket: &Socket) -> Option<Landing> {
         socket.handle().forget(self);
-        if self.process != std::process::id() {
+        if !self.lands_here() {
             return None;
         }
         let mut state = self.lock();
@@ -217,10 +224,14 @@ impl Pilot {
                 if flight.stop.load(Ordering::Acquire) {
                     return Ok(Outcome::Stopped);
                 }
+                let before = transfer.progress().transferred();
                 match attempt(socket, ready.get_ref().as_fd(), transfer, CALL)? {
                     State::Done => return Ok(Outcome::Done),
-                    State::Starved => break,
                     State::Moving => task::yield_now().await,
+                    // Less than was offered is not always all there was (an urgent byte, the end
+                    // of a file, a fault in memory), and readiness is told only once.
+                    State::Starved if transfer.progress().transferred() > before => {}
+                    State::Starved => break,
                 }
                 if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                     return Err(Error::TimedOut);

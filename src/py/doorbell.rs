@@ -11,15 +11,18 @@ use super::errors::os_error;
 use super::event_loop::callback;
 use super::waiter::{Call, Waiter};
 use crate::engine::Bell;
+use crate::sys;
 
 /// The bell of one event loop, and who waits for it.
 ///
 /// The loop's selector holds it, so the bell's descriptor outlives its registration.
-#[pyclass(frozen, module = "pinwire._core")]
+#[pyclass(frozen, weakref, module = "pinwire._core")]
 pub(super) struct Doorbell {
     bell: Arc<Bell>,
     /// By the numbers of their flights.
     waiters: Mutex<HashMap<u64, Py<Waiter>>>,
+    /// A child that is forked later shares the bell with its parent, and must leave it alone.
+    forks: u32,
 }
 
 impl Doorbell {
@@ -27,17 +30,22 @@ impl Doorbell {
     pub(super) fn of<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Doorbell>> {
         static ALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = event_loop.py();
-        let make = || Ok::<_, PyErr>(weak_keys(py)?.call0()?.unbind());
+        // Weak in both: what waits for a loop's bell may be all that keeps the loop alive.
+        let make = || Ok::<_, PyErr>(weakref(py, "WeakKeyDictionary")?.call0()?.unbind());
         let all = ALL.get_or_try_init(py, make)?.bind(py);
-        if let Ok(found) = all.call_method1(intern!(py, "get"), (event_loop,))?.cast_into() {
-            return Ok(found);
+        let found = all.call_method1(intern!(py, "get"), (event_loop,))?;
+        if !found.is_none()
+            && let Ok(doorbell) = found.call0()?.cast_into()
+        {
+            return Ok(doorbell);
         }
         let bell = Arc::new(Bell::new().map_err(|error| os_error(&error))?);
         let number = bell.as_fd().as_raw_fd();
-        let doorbell = Bound::new(py, Doorbell { bell, waiters: Mutex::default() })?;
+        let doorbell =
+            Bound::new(py, Doorbell { bell, waiters: Mutex::default(), forks: sys::forks() })?;
         let add_reader = intern!(py, "add_reader");
         event_loop.call_method1(add_reader, (number, callback(py, "ring")?, &doorbell))?;
-        all.set_item(event_loop, &doorbell)?;
+        all.set_item(event_loop, weakref(py, "ref")?.call1((&doorbell,))?)?;
         Ok(doorbell)
     }
 
@@ -61,15 +69,15 @@ impl Doorbell {
     }
 }
 
-fn weak_keys(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    py.import("weakref")?.getattr("WeakKeyDictionary")
+fn weakref<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import("weakref")?.getattr(name)
 }
 
 #[pymethods]
 impl Doorbell {
     /// Flights that have landed and were not seen to.
     fn waiting(&self) -> usize {
-        self.bell.waiting()
+        if self.forks == sys::forks() { self.bell.waiting() } else { 0 }
     }
 
     /// The next of them: what to run in the loop's own callback, where no other task can be

@@ -78,8 +78,8 @@ impl Waiter {
         let flight = slf.get().lock().flight.clone();
         match flight {
             // Its end wakes the task, when the descriptor is free.
-            Some(flight) => slf.py().detach(|| flight.wait()),
-            None => Waiter::wake(slf),
+            Some(flight) if flight.lands_here() => slf.py().detach(|| flight.wait()),
+            _ => Waiter::wake(slf),
         }
         Waiter::unregister(slf);
     }
@@ -295,8 +295,10 @@ impl Waiter {
         let (flight, old) = {
             let mut state = slf.get().lock();
             match &state.flight {
-                Some(flight) => (Arc::clone(flight), state.outcome.replace(outcome)),
-                None => {
+                Some(flight) if flight.lands_here() => {
+                    (Arc::clone(flight), state.outcome.replace(outcome))
+                }
+                _ => {
                     drop(state);
                     return Waiter::wake_soon(slf, outcome);
                 }
