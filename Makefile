@@ -1,4 +1,4 @@
-# The only commands anyone needs: make demo | test | check | bench
+# The only commands anyone needs: make demo | test | check | bench | soak
 # They need Rust and a CPython from 3.11 on; everything else goes into .venv and target.
 
 SHELL := /bin/bash
@@ -9,6 +9,7 @@ SHELL := /bin/bash
 PYTHONS := $(shell sh tools/pythons.sh)
 # Version and path alternate in the list.
 VERSIONS := $(filter 3.%,$(PYTHONS))
+NEWEST := $(lastword $(VERSIONS))
 PYTHON ?= $(word 2,$(PYTHONS))
 python-for = $(shell echo '$(PYTHONS)' | tr ' ' '\n' | grep -A1 -Fx '$(1)' | tail -n 1)
 
@@ -18,13 +19,15 @@ CHECK := $(VENV)/check
 WHEELS := target/wheels
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -type f -not -name '*.pyc')
 
-.PHONY: help demo test test-core $(VERSIONS:%=test-python-%) check bench clean
+.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check bench bench-quick clean
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
 	@echo "make test    run every test, on each supported Python found: $(VERSIONS)"
 	@echo "make check   formatting, lints and types of both languages, stubs against the runtime"
-	@echo "make bench   measure; make clean: remove what was made"
+	@echo "make bench   measure, beside others too, and write docs/benchmarks.md"
+	@echo "make soak    interrupt bulk at random for some minutes"
+	@echo "make clean   remove what was made"
 
 # An environment at $(1) of the Python at $(2), with the dependency group $(3) of pyproject.toml.
 define environment
@@ -57,6 +60,16 @@ $(VENV)/demo/.ready: $(WHEELS)/.built
 	$(call environment,$(VENV)/demo,$(PYTHON),demo)
 	$(call install,$(VENV)/demo)
 
+list-peers = import tomllib; groups = tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']; \
+	print(*groups['peers'], sep='\n')
+
+# A peer that has no wheel for this machine is left out: the run says so.
+$(VENV)/bench/.ready: $(WHEELS)/.built
+	$(call environment,$(VENV)/bench,$(PYTHON),bench)
+	$(VENV)/bench/bin/python -c "$(list-peers)" \
+		| xargs -n 1 $(VENV)/bench/bin/python -m pip install --quiet --only-binary :all: || true
+	$(call install,$(VENV)/bench)
+
 $(CHECK)/.ready: $(WHEELS)/.built
 	$(call environment,$(CHECK),$(PYTHON),check)
 	$(call install,$(CHECK))
@@ -64,13 +77,20 @@ $(CHECK)/.ready: $(WHEELS)/.built
 demo: $(VENV)/demo/.ready
 	$(VENV)/demo/bin/python -m demo
 
-test: test-core $(VERSIONS:%=test-python-%)
+test: test-core $(VERSIONS:%=test-python-%) test-workers
 
 test-core:
 	cargo test --quiet --locked --no-default-features
 
 $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
-	$(VENV)/$*/bin/python -m pytest -q
+	$(VENV)/$*/bin/python -m pytest -q -n auto
+
+# All of it once more with the workers having every transfer that is not done at once.
+test-workers: $(VENV)/$(NEWEST)/.ready
+	PINWIRE_BULK_THRESHOLD=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q -n auto
+
+soak: $(VENV)/$(NEWEST)/.ready
+	PINWIRE_SOAK=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q tests/python/test_bulk_storm.py
 
 check: $(CHECK)/.ready
 	cargo fmt --check
@@ -82,9 +102,16 @@ check: $(CHECK)/.ready
 	$(CHECK)/bin/pyright
 	$(CHECK)/bin/python -m mypy.stubtest pinwire --allowlist tools/stubtest-allowlist.txt
 
-bench: $(VENV)/demo/.ready
+bench: $(VENV)/bench/.ready
 	cargo bench --locked --no-default-features
-	$(VENV)/demo/bin/python -m benches.peers.elsewhere
+	$(VENV)/bench/bin/python -m benches.delivery.elsewhere
+	$(VENV)/bench/bin/python -m benches.peers
+	$(VENV)/bench/bin/python -m benches.peers.report
+
+# Everything once and small, with a report that nobody reads: so that neither rots.
+bench-quick: $(VENV)/bench/.ready
+	$(VENV)/bench/bin/python -m benches.peers --quick --out benches/results/quick
+	$(VENV)/bench/bin/python -m benches.peers.report benches/results/quick --root benches/results/quick
 
 clean:
 	rm -rf $(VENV) target

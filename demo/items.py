@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from benches.peers.delivery import Bytes
+from benches.delivery.case import Bytes
 
 MIB = 1024 * 1024
 SEED = 20

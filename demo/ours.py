@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pinwire
-from benches.peers.delivery import LIMIT, RETURNED, SEND_BUFFER, Attempt, Delivery
-from benches.peers.senders import PINWIRE
+from benches.delivery.case import LIMIT, RETURNED, SEND_BUFFER, Attempt, Delivery
+from benches.delivery.senders import PINWIRE
 
 from .items import Item
 from .receiver import STREAM, Receiver

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pinwire
-from benches.peers.delivery import LIMIT, POISON, Arrival, Counter, matching, receive
+from benches.delivery.case import LIMIT, POISON, Arrival, Counter, matching, receive
 
 from .items import Item, build, bytes_of, landing_for
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benches.peers.delivery import HUNG, RETURNED, Delivery, percent
-from benches.peers.machine import describe
+from benches.delivery.case import HUNG, RETURNED, Delivery, percent
+from benches.machine import describe
 
 GB = 1e9
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from benches.peers.delivery import Delivery, attempt
-from benches.peers.senders import OTHERS, Sender
+from benches.delivery.case import Delivery, attempt
+from benches.delivery.senders import OTHERS, Sender
 
 from .items import Item
 from .memory import PeakMemory

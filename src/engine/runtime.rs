@@ -21,6 +21,11 @@ const MAX_WORKERS: usize = 8;
 /// Threads that look up names and tell asyncio of connections, which is all that blocks.
 const MAX_BLOCKING: usize = 16;
 
+/// How long a worker may run at a time: longer than the system's usual slice of 1 to 3 ms, so that
+/// an event loop which wakes on the same processor runs at once
+/// (docs/decisions/2026-11-21-bulk-workers.md).
+const SLICE: Duration = Duration::from_millis(20);
+
 /// The process whose threads the workers are; 0 before there are any.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 static WORKERS: Mutex<Workers> = Mutex::new(Workers { running: Vec::new(), ended: false });
@@ -147,6 +152,7 @@ impl Worker {
         let (alive, ended) = mpsc::channel::<()>();
         let work = move || {
             sys::leave_signals_to_others();
+            sys::set_time_slice(SLICE);
             runtime.block_on(stopped.notified());
             // Whatever still looks up a name is left behind.
             runtime.shutdown_background();

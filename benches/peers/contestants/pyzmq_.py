@@ -3,20 +3,21 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import zmq
 import zmq.asyncio
 
-from ..contestant import Contestant, Result, Workload, fill, gather_buffers, matches
+from ..contestant import Contestant, Result, Workload, gather_buffers, landing, measured, poison
+from ..pattern import fill_parts, parts_match
 
 SETTINGS = (
     "PAIR, HWM 0, TCP_NODELAY by libzmq; copy=False, track=False from pyzmq's own threshold of"
     " 64 KiB on; bulk lands in libzmq's frames (recv(copy=False)), gather by recv_into (a memcpy)"
 )
-Context = TypeVar("Context", bound="zmq.Context[Any]")
 
 
 class Pyzmq:
@@ -34,18 +35,17 @@ class Pyzmq:
                 for _ in range(workload.count):
                     sock.send(sock.recv())
                 return {"verified": True}
-            landing = gather_buffers() if workload.kind == "gather" else None
+            given = gather_buffers() if workload.kind == "gather" else []
             verified = True
             for number in range(workload.count):
+                for part in given:
+                    poison(part)
                 sock.send(b"go")
-                if landing is None:
-                    landed: Sequence[Any] = [sock.recv(copy=False).buffer]
-                else:
-                    for part in landing:
-                        sock.recv_into(part)
-                    landed = landing
+                for part in given:
+                    sock.recv_into(part)
+                landed = given or [sock.recv(copy=False).buffer]
                 sock.send(b"ack")
-                verified &= _matches(landed, number)
+                verified &= parts_match(landed, number)
                 # Not two messages in memory at once.
                 del landed
             return {"verified": verified}
@@ -55,20 +55,22 @@ class Pyzmq:
             sock.connect(address)
             if workload.kind == "ping":
                 message, latencies = bytes(workload.size), []
-                for _ in range(workload.count):
-                    begin = time.perf_counter_ns()
-                    sock.send(message)
-                    sock.recv()
-                    latencies.append(time.perf_counter_ns() - begin)
+                with measured():
+                    for _ in range(workload.count):
+                        begin = time.perf_counter_ns()
+                        sock.send(message)
+                        sock.recv()
+                        latencies.append(time.perf_counter_ns() - begin)
                 return {"latencies_ns": latencies}
             source, seconds = _source(workload), []
-            for number in range(workload.count):
-                _fill(source, number)
-                sock.recv()
-                start = time.perf_counter()
-                sock.send_multipart(source, copy=False)
-                sock.recv()
-                seconds.append(time.perf_counter() - start)
+            with measured():
+                for number in range(workload.count):
+                    fill_parts(source, number)
+                    sock.recv()
+                    start = time.perf_counter()
+                    sock.send_multipart(source, copy=False)
+                    sock.recv()
+                    seconds.append(time.perf_counter() - start)
             return {"seconds": seconds}
 
 
@@ -93,18 +95,17 @@ class PyzmqAsyncio:
                 for _ in range(workload.count):
                     await sock.send(await sock.recv())
                 return {"verified": True}
-            landing = gather_buffers() if workload.kind == "gather" else None
+            given = gather_buffers() if workload.kind == "gather" else []
             verified = True
             for number in range(workload.count):
+                for part in given:
+                    poison(part)
                 await sock.send(b"go")
-                if landing is None:
-                    landed: Sequence[Any] = [(await sock.recv(copy=False)).buffer]
-                else:
-                    for part in landing:
-                        await sock.recv_into(part)
-                    landed = landing
+                for part in given:
+                    await sock.recv_into(part)
+                landed = given or [(await sock.recv(copy=False)).buffer]
                 await sock.send(b"ack")
-                verified &= _matches(landed, number)
+                verified &= parts_match(landed, number)
                 del landed
             return {"verified": verified}
 
@@ -113,20 +114,22 @@ class PyzmqAsyncio:
             sock.connect(address)
             if workload.kind == "ping":
                 message, latencies = bytes(workload.size), []
-                for _ in range(workload.count):
-                    begin = time.perf_counter_ns()
-                    await sock.send(message)
-                    await sock.recv()
-                    latencies.append(time.perf_counter_ns() - begin)
+                with measured():
+                    for _ in range(workload.count):
+                        begin = time.perf_counter_ns()
+                        await sock.send(message)
+                        await sock.recv()
+                        latencies.append(time.perf_counter_ns() - begin)
                 return {"latencies_ns": latencies}
             source, seconds = _source(workload), []
-            for number in range(workload.count):
-                _fill(source, number)
-                await sock.recv()
-                start = time.perf_counter()
-                await sock.send_multipart(source, copy=False)
-                await sock.recv()
-                seconds.append(time.perf_counter() - start)
+            with measured():
+                for number in range(workload.count):
+                    fill_parts(source, number)
+                    await sock.recv()
+                    start = time.perf_counter()
+                    await sock.send_multipart(source, copy=False)
+                    await sock.recv()
+                    seconds.append(time.perf_counter() - start)
             return {"seconds": seconds}
 
 
@@ -149,19 +152,8 @@ def _bind(sock: Any, workload: Workload, ready: Callable[[str], None]) -> None:
     ready(sock.last_endpoint.decode())
 
 
-def _source(workload: Workload) -> list[np.ndarray]:
-    if workload.kind == "gather":
-        return gather_buffers()
-    return [np.empty(workload.size, np.uint8)]
-
-
-def _fill(parts: Sequence[np.ndarray], number: int) -> None:
-    for part in parts:
-        fill(part, number)
-
-
-def _matches(parts: Sequence[Any], number: int) -> bool:
-    return all(matches(part, number) for part in parts)
+def _source(workload: Workload) -> list[npt.NDArray[np.uint8]]:
+    return gather_buffers() if workload.kind == "gather" else [landing(workload.size)]
 
 
 CONTESTANTS: tuple[Contestant, ...] = (Pyzmq(), PyzmqAsyncio())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from .style import C_LOOP, REFERENCE, SOFT, colour, ink, light, margin, name_rows, ours, page
+from .style import PAPER, REFERENCE, SOFT, colour, ink, is_c, light, margin, name_rows, ours, page
 
 ROW = 0.235
 HEADING, FOOT = 1.15, 0.3
@@ -51,32 +51,42 @@ def _fill(axes: Axes, panel: Panel, names: Sequence[str], share: float) -> None:
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
     axes.set_title(panel.title, loc="left", size=9, color=SOFT, pad=9)
-    longest = max((sum(parts) for parts in panel.bars.values()), default=1.0)
+    longest = _longest(panel)
     # The figures stand right of the bars, in as much room as they take on paper.
     figures_width = longest * 0.048 / (share - 0.055)
     axes.set_xlim(0, longest + figures_width * 1.15)
-    line = sum(panel.bars[C_LOOP]) if C_LOOP in panel.bars else None
+    line = next((sum(parts) for name, parts in panel.bars.items() if is_c(name)), None)
     if line is not None:
         axes.plot([line, line], [-0.5, len(names) - 0.5], color=REFERENCE, lw=0.9, zorder=3)
     for row, name in enumerate(names):
         parts = panel.bars.get(name)
         if parts is None:
-            axes.text(longest * 0.01, row, "–", va="center_baseline", size=8, color=SOFT)
+            axes.text(longest * 0.01, row, "-", va="center_baseline", size=8, color=SOFT)
             continue
-        _bar(axes, row, name, parts)
-        gap, end = figures_width * 0.13, sum(parts)
+        _bar(axes, row, name, parts, longest)
+        gap, end = figures_width * 0.13, min(sum(parts), longest)
         # Never across the C loop's line.
         if line is not None and end < line < end + figures_width:
             end = line
         _label(axes, end + gap, row, name, figures(sum(parts)))
 
 
-def _bar(axes: Axes, row: int, name: str, parts: Sequence[float]) -> None:
-    left = 0.0
+def _longest(panel: Panel) -> float:
+    """Of the bars as drawn: one that is out of all proportion is cut."""
+    *others, second, first = [0.0, 0.0, *sorted(map(sum, panel.bars.values()))]
+    return first if first < 2 * second or not any(others) else second * 1.25
+
+
+def _bar(axes: Axes, row: int, name: str, parts: Sequence[float], longest: float) -> None:
+    left, scale = 0.0, min(1.0, longest / sum(parts))
     for index, part in enumerate(parts):
         shade = light(name) if index else colour(name)
-        axes.barh(row, part, left=left, height=0.66, color=shade, zorder=2)
-        left += part
+        axes.barh(row, part * scale, left=left, height=0.66, color=shade, zorder=2)
+        left += part * scale
+    if scale < 1:
+        for shift in (0.90, 0.915):
+            ends = [longest * shift, longest * (shift + 0.012)]
+            axes.plot(ends, [row + 0.42, row - 0.42], color=PAPER, lw=2, zorder=3)
 
 
 def _label(axes: Axes, at: float, row: int, name: str, words: str) -> None:

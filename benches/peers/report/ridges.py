@@ -1,4 +1,4 @@
-"""Distributions above one another on one logarithmic axis, the quickest on top."""
+"""Distributions above one another on one logarithmic axis, the reference on top."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullLocator
 from matplotlib.transforms import blended_transform_factory
 from numpy.typing import NDArray
 
-from .style import C_LOOP, GRID, INK, PAPER, REFERENCE, SOFT, colour, ink, margin, name_rows, page
+from .durations import duration, mark
+from .style import INK, PAPER, REFERENCE, SOFT, colour, ink, is_c, margin, name_rows, page
 
 ROW = 0.31
 HEADING, FOOT = 1.0, 0.45
@@ -35,19 +35,17 @@ def draw(path: Path, title: str, subtitle: str, ridges: Sequence[Ridge]) -> None
     height = HEADING + FOOT + ROW * len(ridges)
     with page(path, height, title, subtitle) as figure:
         left = margin(names)
-        axes = figure.add_axes(
-            (left, FOOT / height, 0.83 - left, 1 - (HEADING + FOOT) / height)
-        )
+        axes = figure.add_axes((left, FOOT / height, 0.83 - left, 1 - (HEADING + FOOT) / height))
         name_rows(axes, names)
         axes.set_ylim(len(names) - 0.35, -1.0)
         for row, ridge in enumerate(ridges):
             _ridge(axes, row, ridge)
         _axis(axes, ridges)
         _columns(axes, ridges)
-        quickest = next((ridge for ridge in ridges if ridge.name == C_LOOP), None)
-        if quickest is not None:
+        reference = next((ridge for ridge in ridges if is_c(ridge.name)), None)
+        if reference is not None:
             bottom, top = axes.get_ylim()
-            axes.vlines(quickest.p50_ns, top, bottom, color=REFERENCE, lw=0.9, zorder=1)
+            axes.vlines(reference.p50_ns, top, bottom, color=REFERENCE, lw=0.9, zorder=1)
 
 
 def _ridge(axes: Axes, row: int, ridge: Ridge) -> None:
@@ -55,11 +53,14 @@ def _ridge(axes: Axes, row: int, ridge: Ridge) -> None:
     line = row + 0.33 - density / density.max() * (TALL * 0.8)
     shown = density > density.max() * 0.012
     shade, order = colour(ridge.name), 10 + row
-    base = np.full_like(centres, row + 0.33)
-    axes.fill_between(centres, base, line, where=shown, color=shade, lw=0, zorder=order)
-    axes.plot(centres[shown], line[shown], color=PAPER, lw=0.8, zorder=order)
     ground = row + 0.33
-    axes.plot([ridge.p50_ns, ridge.p99_ns], [ground] * 2, color=shade, lw=0.9, zorder=order)
+    base = np.full_like(centres, ground)
+    axes.fill_between(centres, base, line, where=shown, color=shade, lw=0, zorder=order)
+    axes.plot(centres, np.where(shown, line, np.nan), color=PAPER, lw=0.8, zorder=order)
+    # From where the ridge is too low to be seen.
+    peak = int(density.argmax())
+    end = centres[min(peak + int(np.argmin(shown[peak:])), len(centres) - 1)]
+    axes.plot([end, ridge.p99_ns], [ground] * 2, color=shade, lw=0.9, zorder=order)
     axes.plot([ridge.p99_ns] * 2, [ground - 0.22, ground], color=shade, lw=1.4, zorder=order)
 
 
@@ -82,14 +83,7 @@ def _axis(axes: Axes, ridges: Sequence[Ridge]) -> None:
     low = min(ridge.p50_ns for ridge in ridges) * 0.6
     high = max(ridge.p99_ns for ridge in ridges) * 1.5
     axes.set_xlim(low, high)
-    steps = [m * 10**e for e in range(3, 9) for m in (1, 2, 5)]
-    axes.set_xticks([step for step in steps if low <= step <= high])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda ns, _: duration(ns)))
-    axes.tick_params(axis="x", labelsize=8)
-    axes.grid(axis="x", color=GRID, lw=0.8, zorder=0)
-    axes.set_axisbelow(True)
-    axes.spines["bottom"].set_visible(False)
+    mark(axes, low, high)
 
 
 def _columns(axes: Axes, ridges: Sequence[Ridge]) -> None:
@@ -113,12 +107,3 @@ def _columns(axes: Axes, ridges: Sequence[Ridge]) -> None:
                 color=shade,
                 weight=weight,
             )
-
-
-def duration(nanoseconds: float) -> str:
-    """Two or three figures and the unit."""
-    for unit, scale in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if nanoseconds >= scale:
-            value = nanoseconds / scale
-            return f"{value:.1f} {unit}" if value < 10 and value % 1 else f"{value:.0f} {unit}"
-    return f"{nanoseconds:.0f} ns"

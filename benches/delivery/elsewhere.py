@@ -1,6 +1,6 @@
 """What goes wrong elsewhere: 8 MiB of float64 through a 64 KiB socket buffer, library by library.
 
-    python -m benches.peers.elsewhere [--runs 3] [--write README.md]
+    python -m benches.delivery.elsewhere [--runs 3] [--write README.md]
 
 Every case is a fresh TCP connection over loopback to a thread that reads with blocking `recv`
 and compares what came with what was sent. "right" counts bytes from the first one on.
@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from .delivery import HUNG, POISON, RETURNED, Delivery, attempt, percent, receive
-from .machine import describe
+from ..machine import describe
+from .case import HUNG, POISON, RETURNED, Delivery, attempt, percent, receive
 from .senders import OTHERS, PINWIRE, Sender
 
 BEGIN, END = "<!-- elsewhere:begin -->", "<!-- elsewhere:end -->"

@@ -1,0 +1,112 @@
+"""pinwire by its public calls, on a loop and for threads; `uvloop_` has it on that loop."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import pinwire
+import pinwire.blocking
+
+from ..contestant import Contestant, Workload
+from .blocking import BlockingAccept, BlockingContestant
+from .flows import LoopContestant
+from .kit import Accept, Job, Wire
+
+# Longer than any wait of a round trip on an idle machine.
+BUSY_POLL = 0.001
+
+
+class StreamWire:
+    """The stream's own methods, without anything around them."""
+
+    def __init__(self, stream: Any) -> None:
+        self.send, self.recv = stream.send_buffer, stream.recv_exactly_into
+        self.send_parts, self.recv_parts = stream.send_buffers, stream.recv_buffers_into
+        self.close = stream.close
+
+
+class PinwireKit:
+    def __init__(
+        self,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
+        busy_poll: float = 0.0,
+    ) -> None:
+        self._loop_factory = loop_factory
+        self._busy_poll = busy_poll
+        self.sleep = asyncio.sleep
+
+    def run(self, job: Job) -> None:
+        with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+            runner.run(job())
+
+    async def together(self, jobs: Sequence[Job]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for job in jobs:
+                group.create_task(job())
+
+    @asynccontextmanager
+    async def listen(self, workload: Workload) -> AsyncIterator[tuple[str, Accept]]:
+        options = _options(workload, self._busy_poll)
+        async with pinwire.listen(_listen_address(workload), **options) as listener:
+
+            async def accept() -> Wire:
+                return StreamWire(await listener.accept())
+
+            yield listener.address, accept
+
+    async def connect(self, workload: Workload, address: str) -> Wire:
+        return StreamWire(await pinwire.connect(address, **_options(workload, self._busy_poll)))
+
+
+class PinwireBlocking:
+    def __init__(self, busy_poll: float = 0.0) -> None:
+        self._busy_poll = busy_poll
+
+    @contextmanager
+    def listen(self, workload: Workload) -> Iterator[tuple[str, BlockingAccept]]:
+        options = _options(workload, self._busy_poll)
+        with pinwire.blocking.listen(_listen_address(workload), **options) as listener:
+            yield listener.address, lambda: StreamWire(listener.accept())
+
+    def connect(self, workload: Workload, address: str) -> Any:
+        options = _options(workload, self._busy_poll)
+        return StreamWire(pinwire.blocking.connect(address, **options))
+
+
+def _listen_address(workload: Workload) -> str:
+    if workload.transport == "tcp":
+        return "tcp://127.0.0.1:0"
+    return f"unix:@pinwire-bench-{uuid.uuid4().hex}"
+
+
+def _options(workload: Workload, busy_poll: float) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if workload.sockbuf is not None:
+        options["send_buffer_size"] = options["recv_buffer_size"] = workload.sockbuf
+    if busy_poll:
+        options["busy_poll"] = busy_poll
+    return options
+
+
+SETTINGS = "send_buffer, send_buffers, recv_exactly_into, recv_buffers_into; its defaults"
+PING = frozenset({"ping"})
+
+CONTESTANTS: tuple[Contestant, ...] = (
+    LoopContestant("pinwire asyncio", "asyncio", SETTINGS, PinwireKit(None), sets_buffers=True),
+    BlockingContestant("pinwire blocking", SETTINGS, PinwireBlocking(), sets_buffers=True),
+    BlockingContestant(
+        "pinwire blocking busy_poll",
+        f"{SETTINGS} but busy_poll of 1 ms",
+        PinwireBlocking(BUSY_POLL),
+        kinds=PING,
+    ),
+    LoopContestant(
+        "pinwire asyncio busy_poll",
+        "asyncio",
+        f"{SETTINGS} but busy_poll of 1 ms",
+        PinwireKit(None, BUSY_POLL),
+        kinds=PING,
+    ),
+)

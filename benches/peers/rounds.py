@@ -1,0 +1,81 @@
+"""Rounds, interleaved: every contestant in turn, the order turned by one each time."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .contestants import Entry
+from .pair import Pair, PairError
+from .workloads import Plan
+
+# A contestant that fails this often in one workload does not take part in the rest of it.
+PATIENCE = 2
+
+# Many times what the slowest of them needs.
+SECONDS_OF_A_ROUND = 60.0
+
+Report = Callable[[str], None]
+
+
+class Race:
+    """Two idle processes for each entry, until `close`."""
+
+    def __init__(self, entries: Sequence[Entry], environment: str, seconds: float) -> None:
+        self._environment = environment
+        self._seconds = seconds
+        self._pairs: dict[str, Pair] = {entry.name: Pair(entry) for entry in entries}
+        self.failures: list[dict[str, Any]] = []
+
+    def start(self, report: Report) -> None:
+        """All processes at once, and none is timed before the last one idles."""
+        for pair in self._pairs.values():
+            pair.launch()
+        for name, pair in self._pairs.items():
+            report(f"starting {name}")
+            with contextlib.suppress(PairError):  # which `run` meets again, and reports
+                pair.settle()
+
+    def run(self, plan: Plan, rounds: int, report: Report) -> dict[str, Any] | None:
+        """A workload's entry in the results; None if nobody takes it."""
+        workload = plan.workload
+        pairs = [
+            pair
+            for name, pair in self._pairs.items()
+            if plan.invites(name) and pair.entry.contestant.takes(workload)
+        ]
+        if not pairs:
+            return None
+        measured: list[dict[str, Any]] = []
+        failed: dict[str, int] = {}
+        for number in range(rounds):
+            turn = number % len(pairs)
+            results: dict[str, Any] = {}
+            for pair in (*pairs[turn:], *pairs[:turn]):
+                name = pair.entry.name
+                if failed.get(name, 0) >= PATIENCE:
+                    continue
+                report(f"{workload.name} {workload.transport}, round {number + 1}: {name}")
+                try:
+                    results[name] = pair.run(workload, self._seconds)
+                except PairError as error:
+                    failed[name] = failed.get(name, 0) + 1
+                    self.failures.append(
+                        {
+                            "contestant": name,
+                            "workload": workload.name,
+                            "transport": workload.transport,
+                            "round": number,
+                            "reason": str(error),
+                        }
+                    )
+            measured.append(results)
+        return {
+            "workload": dataclasses.asdict(workload),
+            "environment": self._environment,
+            "rounds": measured,
+        }
+
+    def close(self) -> None:
+        for pair in self._pairs.values():
+            pair.stop()
