@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use pyo3::exceptions::PyOSError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
@@ -33,7 +34,11 @@ impl Aloft {
         if !engine::may_have_workers() {
             return Ok(None);
         }
-        let doorbell = Doorbell::of(event_loop)?;
+        let doorbell = match Doorbell::of(event_loop) {
+            // The system has no descriptor for a bell.
+            Err(error) if error.is_instance_of::<PyOSError>(event_loop.py()) => return Ok(None),
+            doorbell => doorbell?,
+        };
         let Some(flight) = engine::fly(socket, transfer, deadline, doorbell.get().bell()) else {
             return Ok(None);
         };
