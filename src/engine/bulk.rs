@@ -8,7 +8,8 @@ use std::time::Instant;
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::sync::Notify;
-use tokio::{select, task, time};
+use tokio::task::{self, coop};
+use tokio::{select, time};
 
 use super::attempt::attempt;
 use super::bell::Bell;
@@ -230,7 +231,9 @@ impl Pilot {
                     State::Moving => task::yield_now().await,
                     // Less than was offered is not always all there was (an urgent byte, the end
                     // of a file, a fault in memory), and readiness is told only once.
-                    State::Starved if transfer.progress().transferred() > before => {}
+                    State::Starved if transfer.progress().transferred() > before => {
+                        coop::consume_budget().await;
+                    }
                     State::Starved => break,
                 }
                 if deadline.is_some_and(|deadline| deadline <= Instant::now()) {

@@ -11,6 +11,7 @@ use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{self, ContextExt, Runtime};
 use tokio::task::{self, JoinError, JoinHandle};
 
+use super::interpreter;
 use crate::engine;
 
 /// What a name and a port stand for (getaddrinfo(3)): a future of a list of `(address,)`, which
@@ -73,7 +74,7 @@ impl Runtime for Here {
     where
         F: FnOnce() + Send + 'static,
     {
-        task::spawn_blocking(work)
+        task::spawn_blocking(|| interpreter::unless_exiting(work))
     }
 }
 

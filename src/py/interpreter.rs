@@ -69,6 +69,15 @@ pub(super) fn enter(py: Python<'_>) -> Inside {
     Inside::new()
 }
 
+/// Run what attaches to Python in a thread of the engine's, unless the interpreter is about to be
+/// finalized: it would end the thread, too.
+pub(super) fn unless_exiting(work: impl FnOnce()) {
+    let _inside = Inside::new();
+    if EXIT.get().is_none() {
+        work();
+    }
+}
+
 impl Inside {
     fn new() -> Inside {
         INSIDE.fetch_add(1, Ordering::SeqCst);

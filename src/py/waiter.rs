@@ -181,7 +181,7 @@ impl Waiter {
         let sleeper = {
             let mut state = this.lock();
             state.armed = false;
-            state.flight = None;
+            // Its flight stays up for as long as somebody else holds the task.
             state.sleeper.take()
         };
         sleeper.is_some()
@@ -370,7 +370,7 @@ impl Sleeper {
         };
         match event_loop.call_method(call_soon, (self.callback, waiter), Some(&kwargs)) {
             // A closed loop has no tasks to wake.
-            Err(_) if is(event_loop, intern!(py, "is_closed"))? => Ok(()),
+            Err(_) if is(event_loop, intern!(py, "is_closed")).unwrap_or(true) => Ok(()),
             result => result.map(drop),
         }
     }
