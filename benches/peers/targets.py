@@ -122,6 +122,7 @@ def _bulk_beside_peers(results: Results) -> Iterator[Row]:
                 for name in read.names_in(entry)
                 if name != C
                 and not name.startswith("pinwire")
+                and "shared memory" not in name  # listed, but no socket
                 and (ratio := read.ratios(entry, OURS, name, read.message_seconds))
             }
             best = max(ahead, key=lambda name: ahead[name].median, default=None)

@@ -3,7 +3,7 @@ use std::future;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::{self, coop};
 use tokio::{select, time};
 
-use super::attempt::attempt;
+use super::attempt::{attempt, spin};
 use super::bell::Bell;
 use super::runtime::{Share, share, watch};
 use crate::net::{Direction, Error, Sleeper, Socket, State, Transfer};
@@ -20,6 +20,10 @@ use crate::sys;
 /// Bytes one system call of a worker may move: between calls it looks whether it is to stop, and
 /// lets other flights have their turn.
 const CALL: usize = 1024 * 1024;
+
+/// How long a worker retries before it sleeps. A peer that copies at the same time is ready again
+/// within a few microseconds, and to sleep and be woken takes both sides as many.
+const SPIN: Duration = Duration::from_micros(10);
 
 /// Bytes left from which on a transfer is worth a flight, unless PINWIRE_BULK_THRESHOLD says
 /// otherwise.
@@ -218,6 +222,7 @@ impl Pilot {
     async fn run(&mut self, deadline: Option<Instant>) -> Result<Outcome, Error> {
         let Pilot { flight, socket, transfer, ready, .. } = self;
         let Some(ready) = ready else { return Ok(Outcome::Stopped) };
+        let fd = ready.get_ref().as_fd();
         let interest = interest(transfer.direction());
         let mut readiness = None;
         loop {
@@ -226,7 +231,7 @@ impl Pilot {
                     return Ok(Outcome::Stopped);
                 }
                 let before = transfer.progress().transferred();
-                match attempt(socket, ready.get_ref().as_fd(), transfer, CALL)? {
+                match attempt(socket, fd, transfer, CALL)? {
                     State::Done => return Ok(Outcome::Done),
                     State::Moving => task::yield_now().await,
                     // Less than was offered is not always all there was (an urgent byte, the end
@@ -234,6 +239,7 @@ impl Pilot {
                     State::Starved if transfer.progress().transferred() > before => {
                         coop::consume_budget().await;
                     }
+                    State::Starved if spin(socket, fd, transfer, CALL, Instant::now() + SPIN)? => {}
                     State::Starved => break,
                 }
                 if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
