@@ -20,7 +20,8 @@ def duration(nanoseconds: float) -> str:
 def mark(axes: Axes, low: float, high: float) -> None:
     """As many marks on the x axis as there is room for between `low` and `high`."""
     decades = math.log10(high / low)
-    within = (1, 2, 5) if decades < 2.3 else (1, 3) if decades < 4 else (1,)
+    per_inch = decades / axes.get_window_extent().width * axes.figure.dpi
+    within = (1, 2, 5) if per_inch < 0.4 else (1, 3) if per_inch < 0.7 else (1,)
     steps = [m * 10.0**e for e in range(2, 11) for m in within]
     axes.set_xticks([step for step in steps if low <= step <= high])
     axes.xaxis.set_minor_locator(NullLocator())
