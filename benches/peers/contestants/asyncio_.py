@@ -14,15 +14,10 @@ STREAM_LIMIT = 4 * 1024 * 1024
 READ_BYTES = 1024 * 1024
 
 
-class AsyncioKit(SocketKit):
-    """Everything but how a socket becomes a wire."""
+class LoopKit:
+    """What a kit has of the loop, asyncio's own or another."""
 
-    def __init__(
-        self,
-        wrap: Callable[[socket.socket, Workload], Awaitable[Wire]],
-        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
-    ) -> None:
-        self._wrap = wrap
+    def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         self._loop_factory = loop_factory
         self.sleep = asyncio.sleep
 
@@ -34,6 +29,18 @@ class AsyncioKit(SocketKit):
         async with asyncio.TaskGroup() as group:
             for job in jobs:
                 group.create_task(job())
+
+
+class AsyncioKit(LoopKit, SocketKit):
+    """Everything but how a socket becomes a wire."""
+
+    def __init__(
+        self,
+        wrap: Callable[[socket.socket, Workload], Awaitable[Wire]],
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
+    ) -> None:
+        super().__init__(loop_factory)
+        self._wrap = wrap
 
     async def accept(self, sock: socket.socket) -> socket.socket:
         return (await asyncio.get_running_loop().sock_accept(sock))[0]

@@ -1,5 +1,6 @@
 """What the asynchronous contestants differ in; `flows` is what they all do with it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, TypeAlias
@@ -35,14 +36,14 @@ class Kit(Protocol):
     def connect(self, workload: Workload, address: str, /) -> Awaitable[Wire]: ...
 
 
-class SocketKit:
+class SocketKit(ABC):
     """Wires made from sockets that are connected already: subclasses say how."""
 
-    async def wrap(self, sock: Any, workload: Workload) -> Wire:
-        raise NotImplementedError
+    @abstractmethod
+    async def wrap(self, sock: Any, workload: Workload) -> Wire: ...
 
-    async def accept(self, sock: Any) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    async def accept(self, sock: Any) -> Any: ...
 
     @asynccontextmanager
     async def listen(self, workload: Workload) -> AsyncIterator[tuple[str, Accept]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -10,9 +10,10 @@ import pinwire
 import pinwire.blocking
 
 from ..contestant import Contestant, Workload
+from .asyncio_ import LoopKit
 from .blocking import BlockingAccept, BlockingContestant
 from .flows import LoopContestant
-from .kit import Accept, Job, Wire
+from .kit import Accept, Wire
 
 # Longer than any wait of a round trip on an idle machine.
 BUSY_POLL = 0.001
@@ -27,24 +28,14 @@ class StreamWire:
         self.close = stream.close
 
 
-class PinwireKit:
+class PinwireKit(LoopKit):
     def __init__(
         self,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
         busy_poll: float = 0.0,
     ) -> None:
-        self._loop_factory = loop_factory
+        super().__init__(loop_factory)
         self._busy_poll = busy_poll
-        self.sleep = asyncio.sleep
-
-    def run(self, job: Job) -> None:
-        with asyncio.Runner(loop_factory=self._loop_factory) as runner:
-            runner.run(job())
-
-    async def together(self, jobs: Sequence[Job]) -> None:
-        async with asyncio.TaskGroup() as group:
-            for job in jobs:
-                group.create_task(job())
 
     @asynccontextmanager
     async def listen(self, workload: Workload) -> AsyncIterator[tuple[str, Accept]]:
