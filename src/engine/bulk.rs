@@ -72,7 +72,7 @@ pub enum Outcome {
 }
 
 /// Counters of the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[expect(missing_docs, reason = "named as in the Python stub, and explained there")]
 pub struct BulkStats {
     pub transfers: AtomicU64,
@@ -172,7 +172,8 @@ impl Flight {
         }
     }
 
-    /// Take what came back, for the socket it flew over. None if it has not landed, or all was taken; and in a forked child.
+    /// Take what came back, for the socket it flew over. None if it has not landed, or all was
+    /// taken; and in a forked child.
     pub fn take(self: &Arc<Flight>, socket: &Socket) -> Option<Landing> {
         socket.handle().forget(self);
         if !self.lands_here() {

@@ -123,8 +123,8 @@ impl Cursor {
 
     /// The next pieces: at most IOV_MAX, none of them empty; none at all at the end.
     ///
-    /// A new window has at most `limit` bytes (and a staging block); one that was not used up is given again. The pieces
-    /// are valid until the next call of `window` or `advance`.
+    /// A new window has at most `limit` bytes (and a staging block); one that was not used up is
+    /// given again. The pieces are valid until the next call of `window` or `advance`.
     pub fn window(&mut self, limit: usize) -> &[Region] {
         if self.head == self.window.len() {
             self.refill(limit);

@@ -148,8 +148,7 @@ impl Waiter {
 
     /// The flight has landed: what to run in the loop's own callback.
     pub(super) fn take_landed(slf: &Bound<'_, Self>) -> Option<Call> {
-        let (_, sleeper) = slf.get().end_sleep(Outcome::Ready);
-        sleeper.map(|sleeper| sleeper.into_call(slf))
+        Waiter::take(slf, Outcome::Ready)
     }
 
     /// Whether a task sleeps here and has not been woken.
@@ -197,6 +196,12 @@ impl Waiter {
         }
     }
 
+    /// End the sleep in a callback of the loop: what to run there.
+    fn take(slf: &Bound<'_, Self>, outcome: Outcome) -> Option<Call> {
+        let (_, sleeper) = slf.get().end_sleep(outcome);
+        sleeper.map(|sleeper| sleeper.into_call(slf))
+    }
+
     fn wake_soon(slf: &Bound<'_, Self>, outcome: Outcome) -> bool {
         let py = slf.py();
         let (ended, sleeper) = slf.get().end_sleep(outcome);
@@ -236,8 +241,7 @@ impl Waiter {
     /// The time of the operation is over: what to run in the loop's own callback, where no other
     /// task can be running.
     fn take_expired(slf: &Bound<'_, Self>) -> Option<Call> {
-        let (_, sleeper) = slf.get().end_sleep(Outcome::Expired);
-        sleeper.map(|sleeper| sleeper.into_call(slf))
+        Waiter::take(slf, Outcome::Expired)
     }
 
     #[getter(_asyncio_future_blocking)]

@@ -87,7 +87,7 @@ in_thread(sleep)""",
     "bulk_starts_at_exit": "atexit.register(lambda: run(start))\nrun(start)",
     "thread_waits_for_it": """
 def finish():
-    time.sleep(0.05)
+    threading.main_thread().join()  # it is at its end, and waits for the other threads
     a.close()
 async def main():
     await start()

@@ -104,7 +104,7 @@ if not (child := os.fork()):
     memory, got = bytearray(SIZE), 0
     if sys.argv[2] == "send":
         got = theirs.recv_into(memory, 4096)
-    while not shared[0]:
+    while not shared[0]:  # all that the other process can do, which never leaves its loop
         time.sleep(0.001)
     if sys.argv[2] == "send":
         while got < SIZE:

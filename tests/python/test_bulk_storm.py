@@ -22,16 +22,20 @@ CONTENT = pattern(LARGEST)
 MARK = b"\xee"
 
 
-async def by_cancel(stream, transfer, pump):
-    task = asyncio.ensure_future(transfer(None))
-    await pump(task)
-    asked = task.cancel()
+async def end_of(task, asked):
+    """The error of a task that was cancelled; it ended by itself only if it was not `asked`."""
     try:
         await task
     except asyncio.CancelledError as error:
         return error
     assert not asked
     return None
+
+
+async def by_cancel(stream, transfer, pump):
+    task = asyncio.ensure_future(transfer(None))
+    await pump(task)
+    return await end_of(task, task.cancel())
 
 
 async def by_two_cancels(stream, transfer, pump):
@@ -39,12 +43,7 @@ async def by_two_cancels(stream, transfer, pump):
     await pump(task)
     asked = task.cancel("first")
     assert task.cancel("second") == asked
-    try:
-        await task
-    except asyncio.CancelledError as error:
-        return error
-    assert not asked
-    return None
+    return await end_of(task, asked)
 
 
 async def by_asyncio_timeout(stream, transfer, pump):

@@ -260,7 +260,7 @@ async def main():
         left = SIZE
         while left:
             left -= len(sock.recv(left))
-    while pinwire.runtime_stats().bulk_in_flight:
+    while pinwire.runtime_stats().bulk_in_flight:  # without a turn of the loop
         time.sleep(0.001)
     if not (child := os.fork()):
         signal.alarm({CHILD})

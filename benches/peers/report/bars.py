@@ -6,10 +6,21 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from .style import PAPER, REFERENCE, SOFT, colour, ink, is_c, light, margin, name_rows, ours, page
+from .style import (
+    PAPER,
+    REFERENCE,
+    SOFT,
+    colour,
+    ink,
+    is_c,
+    light,
+    margin,
+    name_rows,
+    ours,
+    side_by_side,
+)
 
-ROW = 0.235
-HEADING, FOOT = 1.15, 0.3
+ROW, FOOT = 0.235, 0.3
 
 
 @dataclass(frozen=True)
@@ -27,22 +38,10 @@ def draw(
     panels: Sequence[Panel],
 ) -> None:
     """`names` from top to bottom; a contestant that a panel has no bar for gets a dash there."""
-    height = HEADING + FOOT + ROW * len(names)
-    with page(path, height, title, subtitle) as figure:
-        grid = figure.add_gridspec(
-            1,
-            len(panels),
-            left=margin(names),
-            right=0.985,
-            top=1 - HEADING / height,
-            bottom=FOOT / height,
-            wspace=0.13,
-        )
-        for index, panel in enumerate(panels):
-            axes = figure.add_subplot(grid[index])
+    heading = title, subtitle
+    with side_by_side(path, heading, names, len(panels), row=ROW, foot=FOOT, wspace=0.13) as places:
+        for axes, panel in zip(places, panels, strict=True):
             _fill(axes, panel, names, (0.985 - margin(names)) / len(panels))
-            if index:
-                axes.set_yticklabels([])
 
 
 def _fill(axes: Axes, panel: Panel, names: Sequence[str], share: float) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from .durations import duration, mark
-from .style import PAPER, REFERENCE, SOFT, colour, ink, is_c, margin, name_rows, ours, page
+from .style import PAPER, REFERENCE, SOFT, colour, ink, is_c, name_rows, ours, side_by_side
 
-ROW = 0.26
-HEADING, FOOT = 1.15, 0.45
+ROW, FOOT = 0.26, 0.45
 # Of a panel's width: room for the figure beside the last dot.
 FIGURE = 0.26
 
@@ -25,22 +24,10 @@ class Panel:
 def draw(
     path: Path, title: str, subtitle: str, names: Sequence[str], panels: Sequence[Panel]
 ) -> None:
-    height = HEADING + FOOT + ROW * len(names)
-    with page(path, height, title, subtitle) as figure:
-        grid = figure.add_gridspec(
-            1,
-            len(panels),
-            left=margin(names),
-            right=0.985,
-            top=1 - HEADING / height,
-            bottom=FOOT / height,
-            wspace=0.09,
-        )
-        for index, panel in enumerate(panels):
-            axes = figure.add_subplot(grid[index])
+    heading = title, subtitle
+    with side_by_side(path, heading, names, len(panels), row=ROW, foot=FOOT, wspace=0.09) as places:
+        for axes, panel in zip(places, panels, strict=True):
             _fill(axes, panel, names)
-            if index:
-                axes.set_yticklabels([])
 
 
 def _fill(axes: Axes, panel: Panel, names: Sequence[str]) -> None:

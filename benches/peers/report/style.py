@@ -1,6 +1,6 @@
 """What all plots share: size, ink, and who gets which colour."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ REFERENCE = "#3a414a"
 # Shown 800 pixels wide, stored at twice that for dense screens.
 WIDTH = 8.0
 DPI = 200
+# Above the panels: two lines of heading, and the panels' own.
+HEADING = 1.15
 
 _SETTINGS: dict[Any, Any] = {
     "figure.facecolor": PAPER,
@@ -82,6 +84,35 @@ def page(path: Path, height: float, title: str, subtitle: str) -> Iterator[Figur
             figure.savefig(path, dpi=DPI, metadata={"Software": None})
         finally:
             plt.close(figure)
+
+
+@contextmanager
+def side_by_side(
+    path: Path,
+    heading: tuple[str, str],
+    names: Sequence[str],
+    panels: int,
+    *,
+    row: float,
+    foot: float,
+    wspace: float,
+) -> Iterator[list[Axes]]:
+    """A page with panels beside each other, all with the same rows; lengths are in inches."""
+    height = HEADING + foot + row * len(names)
+    with page(path, height, *heading) as figure:
+        grid = figure.add_gridspec(
+            1,
+            panels,
+            left=margin(names),
+            right=0.985,
+            top=1 - HEADING / height,
+            bottom=foot / height,
+            wspace=wspace,
+        )
+        places = [figure.add_subplot(place) for place in grid]
+        yield places
+        for axes in places[1:]:
+            axes.set_yticklabels([])
 
 
 def margin(names: Iterable[str]) -> float:
