@@ -53,10 +53,11 @@ pub struct MustCopy {
 #[derive(Debug)]
 pub struct Cursor {
     access: Access,
-    parts: SmallVec<[Part; 1]>,
+    /// Two: a message's header and its array.
+    parts: SmallVec<[Part; 2]>,
     /// The first part that the window has not taken whole.
     part: usize,
-    window: SmallVec<[Region; 1]>,
+    window: SmallVec<[Region; 2]>,
     head: usize,
     /// Whether the window's last region lies in the staging block.
     window_is_staged: bool,

@@ -44,12 +44,18 @@ pub struct Runs {
     run: usize,
     /// What remains of the shape outside a run, slowest first. Most arrays have none of this, and
     /// a small value moves fast.
-    dims: Vec<Dim>,
-    index: Vec<usize>,
+    axes: Vec<Axis>,
     /// Bytes of the current run that are behind us.
     offset: usize,
     /// Bytes ahead of us.
     left: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    dim: Dim,
+    /// Where we are along it.
+    index: usize,
 }
 
 // SAFETY: as for Region: addresses and numbers, whose memory the maker keeps alive.
@@ -72,8 +78,8 @@ impl Runs {
         isize::try_from(left).map_err(|_| LayoutError)?;
 
         let (run, dims) = if left == 0 { (0, Vec::new()) } else { merge(itemsize, dims) };
-        let index = vec![0; dims.len()];
-        Ok(Runs { base, run, dims, index, offset: 0, left })
+        let axes = dims.into_iter().map(|dim| Axis { dim, index: 0 }).collect();
+        Ok(Runs { base, run, axes, offset: 0, left })
     }
 
     /// The runs of `len` contiguous bytes.
@@ -81,14 +87,7 @@ impl Runs {
     /// # Safety
     /// As for `new`.
     pub unsafe fn contiguous(region: Region) -> Runs {
-        Runs {
-            base: region.base,
-            run: region.len,
-            dims: Vec::new(),
-            index: Vec::new(),
-            offset: 0,
-            left: region.len,
-        }
+        Runs { base: region.base, run: region.len, axes: Vec::new(), offset: 0, left: region.len }
     }
 
     /// Bytes ahead.
@@ -103,7 +102,7 @@ impl Runs {
 
     /// Whether all of it lies together.
     pub fn is_contiguous(&self) -> bool {
-        self.dims.is_empty()
+        self.axes.is_empty()
     }
 
     /// Stop after `n` more bytes.
@@ -168,9 +167,9 @@ impl Runs {
     /// equally spaced group of pieces on the way.
     fn walk(&mut self, mut len: usize, mut piece: impl FnMut(*mut u8, isize, usize, usize)) {
         while len > 0 {
-            let row = match self.dims.last() {
-                Some(dim) if self.offset == 0 && !dim.is_indirect() => {
-                    let ahead = dim.extent - self.index[self.index.len() - 1];
+            let row = match self.axes.last() {
+                Some(Axis { dim, index }) if self.offset == 0 && !dim.is_indirect() => {
+                    let ahead = dim.extent - index;
                     (ahead.min(len / self.run), dim.stride)
                 }
                 _ => (0, 0),
@@ -201,19 +200,19 @@ impl Runs {
     /// Move `count` items along the last dimension, carrying into the slower ones.
     fn step(&mut self, count: usize) {
         let mut carry = count;
-        for (dim, index) in self.dims.iter().zip(&mut self.index).rev() {
-            *index += carry;
-            if *index < dim.extent {
+        for axis in self.axes.iter_mut().rev() {
+            axis.index += carry;
+            if axis.index < axis.dim.extent {
                 return;
             }
-            *index = 0;
+            axis.index = 0;
             carry = 1;
         }
     }
 
     fn address(&self) -> *mut u8 {
         let mut at = self.base;
-        for (dim, &index) in self.dims.iter().zip(&self.index) {
+        for &Axis { dim, index } in &self.axes {
             at = at.wrapping_offset(index as isize * dim.stride);
             if dim.is_indirect() {
                 // SAFETY: `new` was promised that this is a readable pointer of the exporter's,

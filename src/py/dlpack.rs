@@ -85,9 +85,7 @@ const OPAQUE: u8 = 3;
 impl TensorPin {
     /// Borrow the memory of an object that has `__dlpack__`; None if it has not.
     pub(super) fn new(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Option<TensorPin>> {
-        let py = object.py();
-        // As for every special method, the class has to have it: a class itself is no tensor.
-        if !object.get_type().hasattr(intern!(py, "__dlpack__"))? {
+        if !is_tensor(object)? {
             return Ok(None);
         }
         refuse_devices(object)?;
@@ -252,6 +250,12 @@ impl Drop for TensorPin {
             },
         });
     }
+}
+
+/// Whether an object lends its memory by DLPack.
+pub(super) fn is_tensor(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    // As for every special method, the class has to have it: a class itself is no tensor.
+    object.get_type().hasattr(intern!(object.py(), "__dlpack__"))
 }
 
 /// Whether a tensor says that its memory is not the CPU's.

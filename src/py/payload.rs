@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use super::buffer::{BufferPin, BytesPin, exports_buffer};
@@ -17,15 +17,17 @@ use crate::wire::Order;
 /// The memory of one transfer, pinned until this is dropped: after the transfer's end, whatever
 /// that was, because whoever runs the transfer holds both.
 #[derive(Default)]
-pub(super) struct Pins(SmallVec<[Pin; 1]>);
+pub(super) struct Pins(SmallVec<[Pin; 2]>);
 
 /// The memory of one object.
 pub(super) enum Pin {
     Bytes(BytesPin),
     Buffer(BufferPin),
     Tensor(TensorPin),
-    /// Of our own.
+    /// Of our own, to be filled.
     Own(Arc<Block>),
+    /// A header of our own, to be sent.
+    Header(Box<[u8]>),
 }
 
 impl FromIterator<Pin> for Pins {
@@ -35,6 +37,14 @@ impl FromIterator<Pin> for Pins {
 }
 
 impl Pins {
+    pub(super) fn with_capacity(pins: usize) -> Pins {
+        Pins(SmallVec::with_capacity(pins))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Pin> {
+        self.0.iter()
+    }
+
     pub(super) fn push(&mut self, pin: Pin) {
         self.0.push(pin);
     }
@@ -44,7 +54,7 @@ impl Pins {
             Pin::Bytes(pin) => pin.traverse(visit),
             Pin::Buffer(pin) => pin.traverse(visit),
             // DLPack does not say which Python objects it holds.
-            Pin::Tensor(_) | Pin::Own(_) => Ok(()),
+            Pin::Tensor(_) | Pin::Own(_) | Pin::Header(_) => Ok(()),
         })
     }
 }
@@ -61,7 +71,7 @@ pub(super) fn one(
     let mut runs = pin.runs(Order::C)?;
     runs.truncate(limit(runs.left())?);
     push(&mut cursor, runs, copying)?;
-    Ok((cursor, Pins(SmallVec::from_buf([pin]))))
+    Ok((cursor, Pins::from_iter([pin])))
 }
 
 /// Several objects, one after the other.
@@ -79,18 +89,39 @@ pub(super) fn many(
             "{several} takes a list of buffers; for a single one use {single}"
         )));
     }
-    if objects.get_type().hasattr("to_numpy")? {
-        // A frame or series gives labels or scalars when it is iterated.
-        return Err(refusal::of(objects));
-    }
     let mut cursor = Cursor::new(access);
     let mut pins = Pins::default();
-    for object in objects.try_iter()? {
-        let pin = Pin::new(&object?, access)?;
+    for object in items(objects)? {
+        let pin = Pin::new(&object, access)?;
         push(&mut cursor, pin.runs(Order::C)?, copying)?;
         pins.push(pin);
     }
     Ok((cursor, pins))
+}
+
+/// Some objects with memory; most often there is one.
+pub(super) type Items<'py> = SmallVec<[Bound<'py, PyAny>; 1]>;
+
+/// The objects of a list, or a single one.
+pub(super) fn items<'py>(data: &Bound<'py, PyAny>) -> PyResult<Items<'py>> {
+    // Not by what they lack: to miss an attribute costs as much as a small transfer.
+    if let Ok(list) = data.cast::<PyList>() {
+        return Ok(list.iter().collect());
+    }
+    if let Ok(tuple) = data.cast::<PyTuple>() {
+        return Ok(tuple.iter().collect());
+    }
+    if exports_buffer(data) || data.is_instance_of::<PyString>() || dlpack::is_tensor(data)? {
+        return Ok(SmallVec::from_buf([data.clone()]));
+    }
+    if data.get_type().hasattr("to_numpy")? {
+        // A frame or series gives labels or scalars when it is iterated.
+        return Err(refusal::of(data));
+    }
+    match data.try_iter() {
+        Ok(items) => items.collect(),
+        Err(_) => Err(refusal::of(data)),
+    }
 }
 
 impl Pin {
@@ -130,7 +161,7 @@ impl Pin {
             Pin::Bytes(pin) => Ok(pin.runs()),
             Pin::Buffer(pin) => pin.runs(order),
             Pin::Tensor(pin) => pin.runs(order),
-            Pin::Own(_) => unreachable!("whoever makes it knows where it is"),
+            Pin::Own(_) | Pin::Header(_) => unreachable!("whoever makes it knows where it is"),
         }
     }
 }

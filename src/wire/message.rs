@@ -1,5 +1,6 @@
 use bytes::{Buf, BufMut};
 use rmpv::Value;
+use smallvec::SmallVec;
 
 use super::error::within;
 use super::{Part, WireError, meta};
@@ -36,7 +37,7 @@ pub struct Header {
     /// What it carries.
     pub kind: Kind,
     /// Its parts, in the order in which their bytes follow.
-    pub parts: Vec<Part>,
+    pub parts: SmallVec<[Part; 1]>,
     /// A map, or nil for none.
     pub meta: Value,
     /// Bytes of all parts together.
@@ -49,16 +50,22 @@ pub enum Parsed {
     /// There are fewer than these bytes, without which nothing more can be said.
     Needs(usize),
     /// It is complete, and takes so many bytes.
-    Header(Box<Header>, usize),
+    Header(Header, usize),
 }
 
 impl Header {
     /// A header that may be sent.
-    pub fn new(kind: Kind, parts: Vec<Part>, meta: Value) -> Result<Header, WireError> {
+    pub fn new(kind: Kind, parts: SmallVec<[Part; 1]>, meta: Value) -> Result<Header, WireError> {
         within("parts", parts.len() as u64, Limits::PARTS)?;
         parts.iter().try_for_each(Part::check)?;
         let payload = payload(&parts)?;
         Ok(Header { kind, parts, meta, payload })
+    }
+
+    /// Bytes that it takes without its meta.
+    #[expect(clippy::len_without_is_empty, reason = "it never is")]
+    pub fn len(&self) -> usize {
+        PREFIX_LEN + self.parts.iter().map(Part::len).sum::<usize>()
     }
 
     /// Append the bytes to send.
@@ -112,7 +119,7 @@ impl Header {
         }
         let (mut descriptions, meta) = bytes[PREFIX_LEN..len].split_at(descriptions as usize);
         // Not from `parts`: a part takes 8 bytes at least, and the number may lie.
-        let mut all = Vec::with_capacity((parts as usize).min(descriptions.len() / 8));
+        let mut all = SmallVec::with_capacity((parts as usize).min(descriptions.len() / 8));
         for _ in 0..parts {
             all.push(Part::parse(&mut descriptions)?);
         }
@@ -124,7 +131,7 @@ impl Header {
         }
         let meta = meta::decode(meta)?;
         let header = Header { kind, parts: all, meta, payload: announced };
-        Ok(Parsed::Header(Box::new(header), len))
+        Ok(Parsed::Header(header, len))
     }
 }
 

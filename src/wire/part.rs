@@ -46,6 +46,11 @@ impl Part {
         Some(if self.shape.contains(&0) { 0 } else { span })
     }
 
+    /// Bytes of the description.
+    pub(super) fn len(&self) -> usize {
+        FIXED_LEN + self.dtype.len() + 8 * self.shape.len()
+    }
+
     /// Append the description.
     ///
     /// # Panics

@@ -7,6 +7,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyDict, PyList, PyMemoryView, PySlice, PyTuple};
 
 use super::base::BaseChannel;
+use super::landing::Objects;
 use super::memory::Memory;
 use super::{dtype, message};
 use crate::wire::{Header, Kind, Order, Part};
@@ -48,7 +49,7 @@ pub(super) fn arrays(
     py: Python<'_>,
     header: &Header,
     allocation: &Allocation,
-) -> PyResult<Vec<Py<PyAny>>> {
+) -> PyResult<Objects> {
     if let Some(allocator) = &allocation.allocator {
         let allocator = allocator.bind(py);
         let array = |part| call(allocator, part).map(Bound::unbind);
@@ -95,7 +96,7 @@ fn call<'py>(allocator: &Bound<'py, PyAny>, part: &Part) -> PyResult<Bound<'py, 
 
 /// One allocation for all parts, in their order: those of one type lie beside each other without
 /// gaps, as far as their alignment allows.
-fn shared(py: Python<'_>, parts: &[Part]) -> PyResult<Vec<Py<PyAny>>> {
+fn shared(py: Python<'_>, parts: &[Part]) -> PyResult<Objects> {
     let mut end = 0u64;
     let mut offsets = Vec::with_capacity(parts.len());
     for part in parts {

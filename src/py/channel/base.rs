@@ -24,7 +24,7 @@ pub(in crate::py) struct BaseChannel {
     /// Whose turn it is to send.
     outbox: Arc<Queue>,
     /// None while a receive is under way.
-    inbox: Mutex<Option<Inbox>>,
+    inbox: Mutex<Option<Box<Inbox>>>,
     /// What has to be said first, and how much of it has been.
     hello: [u8; HELLO_LEN],
     said: Mutex<usize>,
@@ -98,7 +98,7 @@ impl BaseChannel {
             stream: stream.clone().unbind(),
             options,
             outbox: Arc::default(),
-            inbox: Mutex::new(Some(Inbox::default())),
+            inbox: Mutex::new(Some(Box::default())),
             hello: hello.encode(),
             said: Mutex::new(0),
             theirs: OnceLock::new(),
@@ -177,7 +177,7 @@ impl BaseChannel {
     }
 
     /// Take what has come; only one receive may have it.
-    pub(super) fn take_inbox(&self, py: Python<'_>) -> PyResult<Inbox> {
+    pub(super) fn take_inbox(&self, py: Python<'_>) -> PyResult<Box<Inbox>> {
         if let Some(text) = self.violation.get() {
             return Err(violated(py, text.clone()));
         }
@@ -186,7 +186,7 @@ impl BaseChannel {
             .ok_or_else(|| busy(py, "another receive is under way on this channel; await it first"))
     }
 
-    pub(super) fn give_back(&self, inbox: Inbox) {
+    pub(super) fn give_back(&self, inbox: Box<Inbox>) {
         *self.lock_inbox() = Some(inbox);
     }
 
@@ -216,7 +216,7 @@ impl BaseChannel {
         failure.map_or(Ok(()), Err)
     }
 
-    fn lock_inbox(&self) -> MutexGuard<'_, Option<Inbox>> {
+    fn lock_inbox(&self) -> MutexGuard<'_, Option<Box<Inbox>>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

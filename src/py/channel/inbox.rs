@@ -86,7 +86,7 @@ impl Inbox {
             Parsed::Header(header, len) => {
                 self.consume(len as u64);
                 self.messages += 1;
-                let (header, number) = (Arc::from(header), self.messages);
+                let (header, number) = (Arc::new(header), self.messages);
                 self.pending = Some(Pending { header, number, taken: 0, landing: None });
                 Ok(Ok(()))
             }

@@ -11,18 +11,20 @@ use smallvec::SmallVec;
 use super::inbox::Pending;
 use super::layout;
 use super::message::{describe, nbytes};
-use super::sending::objects;
 use crate::mem::{Access, Block, Copying, Cursor, Region, Runs};
 use crate::net::Progress;
 use crate::py::convert;
 use crate::py::errors::refused;
 use crate::py::job::Job;
-use crate::py::payload::{Pin, Pins, push};
+use crate::py::payload::{self, Pin, Pins, push};
 use crate::wire::{Header, Order, Part};
+
+/// One for each part.
+pub(super) type Objects = SmallVec<[Py<PyAny>; 1]>;
 
 /// Objects, one for each part.
 pub(super) struct Landing {
-    objects: Vec<Py<PyAny>>,
+    objects: Objects,
     /// Whether the caller has brought them.
     given: bool,
 }
@@ -35,7 +37,7 @@ pub(super) struct Pinned {
 }
 
 impl Landing {
-    pub(super) fn new(objects: Vec<Py<PyAny>>) -> Landing {
+    pub(super) fn new(objects: Objects) -> Landing {
         Landing { objects, given: false }
     }
 
@@ -69,7 +71,7 @@ impl Landing {
 impl Pinned {
     /// The argument of `recv_into`.
     pub(super) fn given(out: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<Pinned> {
-        let objects = objects(out, "recv_into")?.into_iter().map(Bound::unbind).collect();
+        let objects = payload::items(out)?.into_iter().map(Bound::unbind).collect();
         Landing { objects, given: true }.pin(out.py(), convert::copying(copy))
     }
 

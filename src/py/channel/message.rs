@@ -1,4 +1,4 @@
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -11,21 +11,22 @@ use crate::wire::{self, Order};
 #[pyclass(frozen, module = "pinwire")]
 pub(in crate::py) struct Message {
     parts: Py<PyList>,
-    meta: Py<PyAny>,
-    nbytes: u64,
+    header: Arc<wire::Header>,
+    /// Made when it is asked for.
+    meta: OnceLock<Py<PyAny>>,
 }
 
 impl Message {
     /// What has landed in these.
     pub(super) fn of(
         py: Python<'_>,
-        header: &wire::Header,
+        header: &Arc<wire::Header>,
         parts: &[Py<PyAny>],
     ) -> PyResult<Py<PyAny>> {
         let message = Message {
             parts: PyList::new(py, parts)?.unbind(),
-            meta: meta::to_python(py, &header.meta)?.unbind(),
-            nbytes: header.payload,
+            header: Arc::clone(header),
+            meta: OnceLock::new(),
         };
         Ok(Py::new(py, message)?.into_any())
     }
@@ -39,23 +40,27 @@ impl Message {
     }
 
     #[getter]
-    fn meta(&self) -> &Py<PyAny> {
-        &self.meta
+    fn meta(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if self.meta.get().is_none() {
+            let _ = self.meta.set(meta::to_python(py, &self.header.meta)?.unbind());
+        }
+        Ok(self.meta.get().expect("it has just been set").clone_ref(py))
     }
 
     #[getter]
     fn nbytes(&self) -> u64 {
-        self.nbytes
+        self.header.payload
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let (parts, meta) = (self.parts.bind(py).len(), self.meta.bind(py).repr()?);
-        Ok(format!("<pinwire.Message parts={parts} nbytes={} meta={meta}>", self.nbytes))
+        let (parts, nbytes) = (self.parts.bind(py).len(), self.header.payload);
+        let meta = self.meta(py)?.into_bound(py).repr()?;
+        Ok(format!("<pinwire.Message parts={parts} nbytes={nbytes} meta={meta}>"))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.parts)?;
-        visit.call(&self.meta)
+        visit.call(self.meta.get())
     }
 }
 

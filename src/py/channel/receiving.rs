@@ -54,7 +54,7 @@ pub(super) struct Receiving {
     /// The message it has to be, if a header is at hand.
     number: Option<u64>,
     at_end: AtEnd,
-    inbox: Option<Inbox>,
+    inbox: Option<Box<Inbox>>,
     asked: Asked,
     progress: Arc<Progress>,
 }
@@ -96,7 +96,7 @@ impl Receiving {
     }
 
     /// Go on from what has been read ahead, to the next job or the end.
-    fn proceed(&mut self, py: Python<'_>, mut inbox: Inbox) -> PyResult<Next> {
+    fn proceed(&mut self, py: Python<'_>, mut inbox: Box<Inbox>) -> PyResult<Next> {
         let channel = self.channel.get();
         if channel.theirs().is_none() {
             match inbox.hello() {
@@ -133,14 +133,14 @@ impl Receiving {
         }
     }
 
-    fn read_ahead(&mut self, mut inbox: Inbox, needed: usize) -> Next {
+    fn read_ahead(&mut self, mut inbox: Box<Inbox>, needed: usize) -> Next {
         let job = inbox.read_ahead(needed);
         self.inbox = Some(inbox);
         self.asked = Asked::ReadAhead;
         Next::Move(job)
     }
 
-    fn violation(&mut self, py: Python<'_>, inbox: Inbox, error: &WireError) -> PyErr {
+    fn violation(&mut self, py: Python<'_>, inbox: Box<Inbox>, error: &WireError) -> PyErr {
         self.inbox = Some(inbox);
         self.channel.get().break_off_for(py, error)
     }
@@ -249,7 +249,7 @@ impl Receiving {
             return Ok(Next::Done(py.None()));
         }
         self.progress.set(0, 0);
-        let inbox = std::mem::take(inbox);
+        let inbox = Box::new(std::mem::take(inbox));
         self.proceed(py, inbox)
     }
 

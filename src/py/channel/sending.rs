@@ -3,26 +3,22 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyOSError, PyTypeError};
+use pyo3::exceptions::PyOSError;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use super::base::BaseChannel;
 use super::{layout, meta};
-use crate::mem::{Access, Block, Copying, Cursor, Region, Runs};
+use crate::mem::{Access, Copying, Cursor, Region, Runs};
 use crate::net::{Progress, State, Torn};
 use crate::py::base::BaseStream;
-use crate::py::buffer::exports_buffer;
 use crate::py::convert;
 use crate::py::errors::refused;
 use crate::py::file;
 use crate::py::job::Job;
-use crate::py::payload::{Pin, Pins, push};
+use crate::py::payload::{self, Items, Pin, Pins, push};
 use crate::py::queue::Place;
-use crate::py::refusal;
 use crate::py::script::{Alarm, Next, Script};
 use crate::wire::{Flags, Header, Kind, Order, WireError};
 
@@ -59,7 +55,7 @@ impl Sending {
         copy: Option<bool>,
     ) -> PyResult<Sending> {
         channel.get().raise_failure()?;
-        let objects = objects(data, "send")?;
+        let objects = payload::items(data)?;
         Sending::memory(channel, Kind::Arrays, &objects, meta, convert::copying(copy))
     }
 
@@ -75,7 +71,7 @@ impl Sending {
                 "the peer takes no objects: it has to open its channel with allow_pickle=True";
             return Err(refused(channel.py(), text.to_owned()));
         }
-        let objects: Objects<'_> = buffers.try_iter()?.collect::<PyResult<_>>()?;
+        let objects: Items<'_> = buffers.try_iter()?.collect::<PyResult<_>>()?;
         Sending::memory(channel, Kind::Object, &objects, None, Copying::Allowed)
     }
 
@@ -87,8 +83,8 @@ impl Sending {
         copying: Copying,
     ) -> PyResult<Sending> {
         let py = channel.py();
-        let mut pins: SmallVec<[Pin; 2]> = SmallVec::with_capacity(objects.len() + 1);
-        let mut parts = Vec::with_capacity(objects.len());
+        let mut pins = Pins::with_capacity(objects.len() + 1);
+        let mut parts = SmallVec::with_capacity(objects.len());
         for object in objects {
             let pin = Pin::new(object, Access::Read)?;
             parts.push(match kind {
@@ -99,13 +95,13 @@ impl Sending {
         }
         let header = Header::new(kind, parts, meta::from_python(meta)?);
         let header = header.map_err(|error| over_limit(py, &error))?;
-        let (mut cursor, block) = encode(py, &header)?;
-        for (part, pin) in header.parts.iter().zip(&pins) {
+        let (mut cursor, bytes) = encode(py, &header)?;
+        for (part, pin) in header.parts.iter().zip(pins.iter()) {
             push(&mut cursor, pin.runs(part.order)?, copying)?;
         }
-        let progress = Progress::new(cursor.left() as u64, block.len() as u64);
-        pins.push(Pin::Own(block));
-        let job = Job::part_of(&progress, cursor, pins.into_iter().collect());
+        let progress = Progress::new(cursor.left() as u64, bytes.len() as u64);
+        pins.push(Pin::Header(bytes));
+        let job = Job::part_of(&progress, cursor, pins);
         Ok(Sending::new(channel, SmallVec::from_buf([job]), header.payload, progress))
     }
 
@@ -121,13 +117,14 @@ impl Sending {
         channel.get().raise_failure()?;
         let (range, position) = file::range(file, offset, count)?;
         let part = layout::bytes(range.left() as usize);
-        let header = Header::new(Kind::Arrays, vec![part], meta::from_python(meta)?);
+        let header =
+            Header::new(Kind::Arrays, SmallVec::from_buf([part]), meta::from_python(meta)?);
         let header = header.map_err(|error| over_limit(py, &error))?;
-        let (cursor, block) = encode(py, &header)?;
-        let header_len = block.len() as u64;
+        let (cursor, bytes) = encode(py, &header)?;
+        let header_len = bytes.len() as u64;
         let progress = Progress::new(header_len + header.payload, header_len);
         let mut pins = Pins::default();
-        pins.push(Pin::Own(block));
+        pins.push(Pin::Header(bytes));
         let jobs =
             [Job::part_of(&progress, cursor, pins), Job::file_part_of(&progress, range, position)];
         Ok(Sending::new(channel, jobs.into_iter().collect(), header.payload, progress))
@@ -262,50 +259,18 @@ impl Drop for Sending {
     }
 }
 
-pub(super) type Objects<'py> = SmallVec<[Bound<'py, PyAny>; 1]>;
-
-/// The parts of a message: one object, or those of a list.
-pub(super) fn objects<'py>(data: &Bound<'py, PyAny>, call: &str) -> PyResult<Objects<'py>> {
-    if let Ok(list) = data.cast::<PyList>() {
-        return Ok(list.iter().collect());
-    }
-    if let Ok(tuple) = data.cast::<PyTuple>() {
-        return Ok(tuple.iter().collect());
-    }
-    let py = data.py();
-    let is_one = exports_buffer(data)
-        || data.is_instance_of::<PyString>()
-        || data.get_type().hasattr(intern!(py, "__dlpack__"))?;
-    if is_one {
-        return Ok(SmallVec::from_buf([data.clone()]));
-    }
-    if data.get_type().hasattr(intern!(py, "to_numpy"))? {
-        // A frame or series gives labels or scalars when it is iterated.
-        return Err(refusal::of(data));
-    }
-    match data.try_iter() {
-        Ok(items) => items.collect(),
-        Err(_) if call == "send" => Err(refusal::of(data)),
-        Err(_) => Err(PyTypeError::new_err(format!(
-            "{call} takes a buffer or a list of buffers, not {}",
-            data.get_type().name()?
-        ))),
-    }
-}
-
-/// The header's bytes, in memory of their own, and a cursor that begins with them.
-fn encode(py: Python<'_>, header: &Header) -> PyResult<(Cursor, Arc<Block>)> {
-    let mut bytes = Vec::with_capacity(256);
+/// The header's bytes, and a cursor that begins with them.
+fn encode(py: Python<'_>, header: &Header) -> PyResult<(Cursor, Box<[u8]>)> {
+    let mut bytes = Vec::with_capacity(header.len());
     header.encode(&mut bytes).map_err(|error| over_limit(py, &error))?;
-    let block = Arc::new(Block::new(bytes.len()));
-    let region = block.region();
-    // SAFETY: as many bytes as the block has, which is ours alone.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), region.base, region.len) };
+    let bytes = bytes.into_boxed_slice();
+    let region = Region { base: bytes.as_ptr().cast_mut(), len: bytes.len() };
     let mut cursor = Cursor::new(Access::Read);
-    // SAFETY: the job's pins keep the block, and nobody writes to it any more.
-    let runs = unsafe { Runs::contiguous(Region { ..region }) };
+    // SAFETY: the job's pins keep the bytes, which stay where they are when their box moves, and
+    // nobody writes to them any more.
+    let runs = unsafe { Runs::contiguous(region) };
     cursor.push(runs, Copying::Never).expect("one run is contiguous");
-    Ok((cursor, block))
+    Ok((cursor, bytes))
 }
 
 fn over_limit(py: Python<'_>, error: &WireError) -> PyErr {
