@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..results import Spread
-from ..targets import Row
+from ..row import Row
 from .durations import duration
 from .lines import Line, Table
 from .plots import Plot, size_words

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..targets import Row
+from ..row import Row
 from .markdown import COMMAND, targets_table
 
 BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
