@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from . import message_targets
 from . import results as read
 from .results import Results, Spread
 from .row import Row
@@ -25,6 +26,7 @@ def rows(results: Results) -> list[Row]:
         _beside,
         _costs,
         _import_time,
+        message_targets.rows,
     )
     return [row for part in parts for row in part(results)]
 

@@ -9,7 +9,16 @@ from .markdown import COMMAND, targets_table
 BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
 
 # Of rows that differ in transport, size or loop alone, the README shows one.
-LEFT_OUT = (", unix", "16 MiB", "1 GiB", "lateness, sender", "idle: pinwire uvloop")
+LEFT_OUT = (
+    ", unix",
+    "16 MiB",
+    "64 MiB",
+    "1 GiB",
+    "lateness, sender",
+    "idle: pinwire uvloop",
+    "Channel uvloop",
+    "Channel blocking",
+)
 
 
 def write(path: Path, targets: Sequence[Row], described: str) -> bool:
