@@ -1,12 +1,13 @@
 //! The core of pinwire: moves memory that somebody else owns over sockets, without copying it.
 //!
-//! Layers import downwards only: `py` > `engine` > `net` > `sys` > `mem`.
+//! Layers import downwards only: `py` > `engine` > `net` > `wire` > `sys` > `mem`.
 //! `tests/layers.rs` holds them to it.
 
 pub mod engine;
 pub mod mem;
 pub mod net;
 pub mod sys;
+pub mod wire;
 
 #[cfg(feature = "python")]
 mod py;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lowest first.
-const LAYERS: [&str; 5] = ["mem", "sys", "net", "engine", "py"];
+const LAYERS: [&str; 6] = ["mem", "sys", "wire", "net", "engine", "py"];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
@@ -38,7 +38,7 @@ fn imports_run_downwards() {
             );
             for used in uses(&source) {
                 let below = LAYERS.iter().position(|name| *name == used).unwrap();
-                assert!(below < rank, "{}: {layer} uses {used}", file.display());
+                assert!(below <= rank, "{}: {layer} uses {used}", file.display());
                 edges += 1;
             }
         }

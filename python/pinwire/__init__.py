@@ -1,8 +1,12 @@
 """Zero-copy sockets for asyncio; `pinwire.blocking` is the same for threads."""
 
 from ._core import (
+    ChannelStats,
     Credentials,
+    Header,
     Listener,
+    Message,
+    Part,
     RuntimeStats,
     Stream,
     StreamStats,
@@ -14,7 +18,9 @@ from .errors import (
     ClosedError,
     Error,
     IncompleteTransferError,
+    MessageRefusedError,
     ProtocolError,
+    QueueFullError,
     TornStreamError,
     TransferTimeoutError,
 )
@@ -24,17 +30,26 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._asyncio import connect, listen, socketpair
+    from ._channel import Channel, ChannelServer, connect_channel, serve_channels
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BusyError",
+    "Channel",
+    "ChannelServer",
+    "ChannelStats",
     "ClosedError",
     "Credentials",
     "Error",
+    "Header",
     "IncompleteTransferError",
     "Listener",
+    "Message",
+    "MessageRefusedError",
+    "Part",
     "ProtocolError",
+    "QueueFullError",
     "RuntimeStats",
     "Stream",
     "StreamStats",
@@ -42,20 +57,32 @@ __all__ = [
     "Transfer",
     "TransferTimeoutError",
     "connect",
+    "connect_channel",
     "listen",
     "runtime_stats",
+    "serve_channels",
     "socketpair",
 ]
 
 if not TYPE_CHECKING:  # checkers would take every name for one of ours
+    # Modules that import asyncio, which takes far longer than everything of ours.
+    _LATER = {
+        "connect": "_asyncio",
+        "listen": "_asyncio",
+        "socketpair": "_asyncio",
+        "Channel": "_channel",
+        "ChannelServer": "_channel",
+        "connect_channel": "_channel",
+        "serve_channels": "_channel",
+    }
 
     def __getattr__(name: str) -> object:
-        """Import asyncio when it is used: it takes far longer than everything of ours (PEP 562)."""
-        if name not in ("connect", "listen", "socketpair"):
+        """Import a module when one of its names is used (PEP 562)."""
+        if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from . import _asyncio
+        from importlib import import_module
 
-        value = globals()[name] = getattr(_asyncio, name)
+        value = globals()[name] = getattr(import_module(f".{_LATER[name]}", __name__), name)
         return value
 
     def __dir__() -> list[str]:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from . import _core
 from ._open import Resolution
 from .errors import TransferTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
     from types import TracebackType
 
     from typing_extensions import Unpack
 
     from ._types import Address, Candidate, ListenOptions, StreamOptions
 
-_T = TypeVar("_T", bound=_core.Stream | _core.Listener)
+
+class _Closable(Protocol):
+    def close(self) -> Awaitable[object]: ...
+
+
+_T = TypeVar("_T", bound=_Closable)
 
 
 class Opening(Generic[_T]):
-    """A stream or listener to be: await it, or use it with `async with`."""
+    """A stream, a listener or one of channels to be: await it, or use it with `async with`."""
 
     def __init__(self, open_it: Callable[[], Coroutine[Any, Any, _T]]) -> None:
         self._open = open_it
@@ -62,7 +67,7 @@ def connect(
     _core.Connector([], **options)  # options are checked here, not when awaited
 
     async def open_stream() -> _core.Stream:
-        async with _bounded(timeout):
+        async with bounded(timeout):
             connector = _core.Connector(await _resolve(resolution), **options)
             try:
                 await _connected(connector)
@@ -86,7 +91,7 @@ def listen(
     resolution = Resolution(address, passive=True)
 
     async def open_listener() -> _core.Listener:
-        async with _bounded(timeout):
+        async with bounded(timeout):
             candidates = await _resolve(resolution)
         return _core.listen(_core.Listener, candidates, **options)
 
@@ -140,7 +145,7 @@ async def _writable(fds: list[int], delay: float | None) -> None:
             loop.remove_writer(fd)
 
 
-class _bounded:  # noqa: N801 - used as a statement, like asyncio.timeout
+class bounded:  # noqa: N801 - used as a statement, like asyncio.timeout
     """`asyncio.timeout`, raising what every operation of pinwire raises."""
 
     def __init__(self, timeout: float | None) -> None:

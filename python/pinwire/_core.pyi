@@ -1,17 +1,18 @@
 """The compiled core. Import these names from `pinwire` and `pinwire.blocking`."""
 
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from contextvars import Context
 from socket import socket
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, final, overload
+from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, final, overload
 
-from typing_extensions import Buffer, Unpack, disjoint_base
+from typing_extensions import Buffer, TypeVar, Unpack, disjoint_base
 
-from ._types import Address, Exporter, ListenOptions, StreamOptions
+from ._types import Address, Allocator, Exporter, ListenOptions, StreamOptions
 
 _T_co = TypeVar("_T_co", covariant=True)
+_R_co = TypeVar("_R_co", covariant=True, default=int)
 _S = TypeVar("_S", bound=BaseStream)
 _L = TypeVar("_L", bound=BaseListener)
 
@@ -40,6 +41,18 @@ class StreamStats(NamedTuple):
     """How often a transfer slept until the kernel was ready."""
     packed_bytes: int
     """Bytes that were copied once in user space, through the staging block."""
+
+class ChannelStats(NamedTuple):
+    """What a channel has done since it was opened."""
+
+    messages_sent: int
+    """Messages the kernel has taken whole; objects count, too."""
+    messages_received: int
+    messages_skipped: int
+    """Messages dropped by `Header.skip`, or because a receive was interrupted in the middle."""
+    bytes_sent: int
+    """Bytes of the payloads of what was sent, without headers."""
+    bytes_received: int
 
 class RuntimeStats(NamedTuple):
     """What the engine has done in this process, for all of its streams."""
@@ -83,8 +96,8 @@ class Operation(Coroutine[Any, Any, _T_co], Generic[_T_co]):
     def close(self) -> None: ...
 
 @final
-class Transfer(Operation[int]):
-    """Bytes under way. Awaiting it moves them and gives their count.
+class Transfer(Operation[_R_co], Generic[_R_co]):
+    """Bytes under way. Awaiting it moves them and gives their count, or what a channel received.
 
     The call that made it has checked and pinned the memory; not a byte moves before it is
     awaited. The memory stays pinned until the transfer has ended: by its result, an error, a
@@ -96,7 +109,7 @@ class Transfer(Operation[int]):
         """Bytes moved so far. Live: another task or thread may read it while they move."""
     @property
     def nbytes(self) -> int:
-        """Bytes there are to move, at most."""
+        """Bytes there are to move, at most; of a message that is received, 0 before its header."""
     def done(self) -> bool:
         """Whether it has ended, in whatever way; the memory is then no longer pinned."""
 
@@ -393,7 +406,332 @@ class BlockingListener(BaseListener):
         /,
     ) -> None: ...
 
+@final
+class Message:
+    """What a channel received."""
+
+    @property
+    def parts(self) -> list[Any]:
+        """The arrays, in the order in which they were sent: writable, and the receiver's own."""
+    @property
+    def meta(self) -> dict[Any, Any]:
+        """The mapping that was sent with them; empty if there was none."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all parts together."""
+
+@final
+class Part:
+    """What a header says of one array."""
+
+    @property
+    def dtype(self) -> Any:
+        """The `numpy.dtype`; without NumPy its text, as in "<f8"."""
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def order(self) -> Literal["C", "F"]:
+        """The order of its memory: "F" only for arrays of several dimensions that are not C."""
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one item."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all items."""
+
+@disjoint_base
+class BaseChannel:
+    """What the channels of both faces share: everything that never waits."""
+
+    @property
+    def stream(self) -> BaseStream:
+        """The stream that the channel has taken over."""
+    @property
+    def local_address(self) -> str:
+        """This end as a URL; see `Stream.local_address`."""
+    @property
+    def peer_address(self) -> str:
+        """The other end as a URL; see `Stream.peer_address`."""
+    @property
+    def transport(self) -> Literal["tcp", "unix"]:
+        """What carries the payloads."""
+    @property
+    def allow_pickle(self) -> bool: ...
+    @property
+    def max_message_bytes(self) -> int: ...
+    @property
+    def high_water(self) -> int: ...
+    def abort(self) -> None:
+        """Close at once and drop what is unsent; see `Stream.abort`."""
+    def stats(self) -> ChannelStats:
+        """Counters of this channel; `channel.stream.stats()` has those of its stream."""
+    @property
+    def _lingers(self) -> bool: ...
+    def _fail(self, error: BaseException) -> None: ...
+    def _raise_failure(self) -> None: ...
+
+@disjoint_base
+class BaseHeader:
+    """A message whose header has come, and whose payload is still to be received."""
+
+    @property
+    def kind(self) -> Literal["arrays", "object"]:
+        """What it carries; an object is for `recv_object`."""
+    @property
+    def parts(self) -> tuple[Part, ...]: ...
+    @property
+    def meta(self) -> dict[Any, Any]:
+        """The mapping that was sent; empty if there was none."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the payload."""
+
+class Channel(BaseChannel):
+    """The core of `pinwire.Channel`."""
+
+    def __new__(
+        cls,
+        stream: Stream,
+        /,
+        *,
+        max_message_bytes: int = ...,
+        allow_pickle: bool = False,
+        same_host: Literal["auto", "off"] = "auto",
+        allocator: Allocator | None = None,
+        high_water: int = ...,
+    ) -> Self: ...
+    @property
+    def stream(self) -> Stream: ...
+    def send(
+        self,
+        data: Exporter | Iterable[Exporter],
+        /,
+        *,
+        meta: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        copy: bool | None = None,
+    ) -> Transfer:
+        """Send an array, or a list of arrays, as one message; the result is its bytes.
+
+        dtype, shape and order (C or Fortran) travel with each; other layouts arrive in C order,
+        in long runs without a copy, short ones through a staging block (`copy` as in
+        `Stream.send_buffer`). `meta` is a small mapping of None, bool, int (64 bits), float, str,
+        bytes, lists and mappings of these: at most 64 KiB, nested at most 16 deep (MessagePack).
+
+        Messages of several tasks go out whole, in the order in which they are awaited. The memory
+        is pinned from the call on. A send that is interrupted in its turn after the first byte
+        tears the channel, as it does a stream; one that waits for its turn just leaves.
+
+        Raises what `Stream.send_buffers` raises, and MessageRefusedError for a message over a limit
+        of the format or over what the peer has said it takes.
+        """
+    def send_file(
+        self,
+        file: _HasFileno,
+        /,
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        meta: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Transfer:
+        """Send a part of a regular file as one array of uint8, by sendfile(2).
+
+        `offset`, `count` and `file` are as in `Stream.send_file`.
+        """
+    def recv(
+        self,
+        *,
+        timeout: float | None = None,
+        allocator: Allocator | None = None,
+        share: bool = False,
+    ) -> Transfer[Message]:
+        """Receive the next message into new memory.
+
+        `allocator(shape, dtype, order)` makes it; see `Channel`. `share=True` puts all parts into
+        one allocation, those of one dtype beside each other without gaps; they live and die
+        together then.
+
+        Cancelled or timed out, nothing is lost: the next call goes on from the bytes that have
+        come. Raises MessageRefusedError for more than `max_message_bytes` or an object (the message
+        stays), IncompleteTransferError once the peer has ended the channel, ProtocolError if it
+        breaks the format (and loses its connection), BusyError beside another receive.
+        """
+    def recv_into(
+        self,
+        out: Exporter | Iterable[Exporter],
+        /,
+        *,
+        timeout: float | None = None,
+        copy: bool | None = None,
+    ) -> Transfer[Message]:
+        """Receive the next message straight into an array, or a list with one for each part.
+
+        dtype and shape have to be those of the message; memory that has no type of its own (a
+        bytearray, an mmap) takes any part of its size. Otherwise MessageRefusedError: nothing has
+        been received then, and the message stays. `parts` of the result are the given objects.
+
+        Cancelled or timed out in the middle, the bytes so far are in the memory; called again with
+        the same objects, it goes on from there. Any other receive drops the rest of that message.
+        """
+    def recv_header(self, *, timeout: float | None = None) -> Transfer[Header]:
+        """Receive the header of the next message, to choose where its payload goes.
+
+        The message stays the next one until it has been read or skipped, by whatever call.
+        """
+    def recv_object(self, *, timeout: float | None = None) -> Transfer[Any]:
+        """Receive an object; its arrays lie in new, writable memory.
+
+        Only with `allow_pickle=True`, among peers that trust each other: a pickle can run any code.
+        Raises as `recv`, and what `pickle.loads` raises.
+        """
+    def handshake(self, *, timeout: float | None = None) -> Transfer[None]:
+        """Wait for the peer's hello. Raises ProtocolError if it does not speak this format.
+
+        Nobody has to call it: every receive does the same first.
+        """
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Transfer[Message]: ...
+    def _line_up(
+        self, data: Exporter | Iterable[Exporter], /, *, meta: Mapping[str, Any] | None = None
+    ) -> Transfer | None: ...
+    def _send_pickle(
+        self, buffers: Iterable[Buffer], /, *, timeout: float | None = None
+    ) -> Transfer: ...
+
+@final
+class Header(BaseHeader):
+    """A message to be received, on asyncio: read it, read it into memory, or skip it."""
+
+    def read(
+        self,
+        *,
+        timeout: float | None = None,
+        allocator: Allocator | None = None,
+        share: bool = False,
+    ) -> Transfer[Message]:
+        """Receive the payload into new memory, as `Channel.recv`.
+
+        Raises MessageRefusedError if the message has been read or skipped already.
+        """
+    def read_into(
+        self,
+        out: Exporter | Iterable[Exporter],
+        /,
+        *,
+        timeout: float | None = None,
+        copy: bool | None = None,
+    ) -> Transfer[Message]:
+        """Receive the payload straight into memory, as `Channel.recv_into`."""
+    def skip(self, *, timeout: float | None = None) -> Transfer[None]:
+        """Read the payload and drop it: nothing is kept, and no memory is made."""
+
+class BlockingChannel(BaseChannel):
+    """The core of `pinwire.blocking.Channel`."""
+
+    def __new__(
+        cls,
+        stream: BlockingStream,
+        /,
+        *,
+        max_message_bytes: int = ...,
+        allow_pickle: bool = False,
+        same_host: Literal["auto", "off"] = "auto",
+        allocator: Allocator | None = None,
+        high_water: int = ...,
+    ) -> Self: ...
+    @property
+    def stream(self) -> BlockingStream: ...
+    def send(
+        self,
+        data: Exporter | Iterable[Exporter],
+        /,
+        *,
+        meta: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        copy: bool | None = None,
+    ) -> int:
+        """See `pinwire.Channel.send`."""
+    def send_file(
+        self,
+        file: _HasFileno,
+        /,
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        meta: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """See `pinwire.Channel.send_file`."""
+    def recv(
+        self,
+        *,
+        timeout: float | None = None,
+        allocator: Allocator | None = None,
+        share: bool = False,
+    ) -> Message:
+        """See `pinwire.Channel.recv`."""
+    def recv_into(
+        self,
+        out: Exporter | Iterable[Exporter],
+        /,
+        *,
+        timeout: float | None = None,
+        copy: bool | None = None,
+    ) -> Message:
+        """See `pinwire.Channel.recv_into`."""
+    def recv_header(self, *, timeout: float | None = None) -> BlockingHeader:
+        """See `pinwire.Channel.recv_header`."""
+    def recv_object(self, *, timeout: float | None = None) -> Any:
+        """See `pinwire.Channel.recv_object`."""
+    def handshake(self, *, timeout: float | None = None) -> None:
+        """See `pinwire.Channel.handshake`."""
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Message: ...
+    def _line_up(
+        self, data: Exporter | Iterable[Exporter], /, *, meta: Mapping[str, Any] | None = None
+    ) -> Prepared | None: ...
+    def _send_pickle(
+        self, buffers: Iterable[Buffer], /, *, timeout: float | None = None
+    ) -> int: ...
+
+@final
+class BlockingHeader(BaseHeader):
+    """A message to be received, for threads: `pinwire.blocking.Header`."""
+
+    def read(
+        self,
+        *,
+        timeout: float | None = None,
+        allocator: Allocator | None = None,
+        share: bool = False,
+    ) -> Message:
+        """See `pinwire.Header.read`."""
+    def read_into(
+        self,
+        out: Exporter | Iterable[Exporter],
+        /,
+        *,
+        timeout: float | None = None,
+        copy: bool | None = None,
+    ) -> Message:
+        """See `pinwire.Header.read_into`."""
+    def skip(self, *, timeout: float | None = None) -> None:
+        """See `pinwire.Header.skip`."""
+
 # What follows serves the two faces and is not public.
+
+@final
+class Prepared:
+    """A message that waits in the queue of a blocking channel."""
+
+    @property
+    def nbytes(self) -> int: ...
+    def run(self) -> None: ...
+
+@final
+class Memory:
+    """Memory of large arrays that were received: exports a buffer, and is nothing else."""
 
 @final
 class Waiter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from . import _core
@@ -12,6 +13,31 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._types import Address, Answer, Candidate
+
+
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds in which whoever connects to a server of channels has to say hello."""
+
+LINGER = 1.0
+"""Seconds that a channel waits for the peer's hello before it closes: one round trip, usually."""
+
+PAUSE = 1.0
+"""Seconds before a server accepts again when descriptors have run out (as asyncio's does)."""
+
+_OF_CHANNELS = frozenset(
+    ("max_message_bytes", "allow_pickle", "same_host", "allocator", "high_water")
+)
+
+
+def split(options: Any) -> tuple[Any, Any]:
+    """The options that are a channel's, and those of its stream or listener."""
+    for_channel = {name: options[name] for name in options if name in _OF_CHANNELS}
+    return for_channel, {name: options[name] for name in options if name not in _OF_CHANNELS}
+
+
+def is_exhausted(error: OSError) -> bool:
+    """Whether accept(2) has failed for want of what may come back."""
+    return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Resolution:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -15,6 +15,9 @@ Candidate: TypeAlias = tuple[Any, ...] | bytes
 
 Answer: TypeAlias = Sequence[tuple[Any, ...]]
 """What `getaddrinfo` gives; the last item of each is an address."""
+
+Allocator: TypeAlias = Callable[[tuple[int, ...], Any, str], Any]
+"""`allocator(shape, dtype, order)` gives writable memory, as `numpy.empty` does."""
 
 Exporter: TypeAlias = "Buffer | SupportsDLPack"
 
@@ -53,3 +56,30 @@ class ListenOptions(StreamOptions, total=False):
 
     reuse_port: bool
     """SO_REUSEPORT: several listeners share one port (socket(7)). Default False."""
+
+
+class ChannelOptions(TypedDict, total=False):
+    """Keyword arguments of `Channel`, and of what opens channels."""
+
+    max_message_bytes: int
+    """The largest payload for which `recv` makes memory, in bytes. Default 4 GiB."""
+
+    allow_pickle: bool
+    """Whether objects are sent and received: a pickle can run any code. Default False."""
+
+    same_host: Literal["auto", "off"]
+    """Whether peers on one host may use a faster path than the socket. Default "auto"."""
+
+    allocator: Allocator | None
+    """`allocator(shape, dtype, order)` makes the memory of received arrays. Default: NumPy's."""
+
+    high_water: int
+    """Bytes of posted messages that may wait before `post` refuses more. Default 64 MiB."""
+
+
+class ChannelStreamOptions(ChannelOptions, StreamOptions, total=False):
+    """Keyword arguments of `connect_channel`."""
+
+
+class ChannelListenOptions(ChannelOptions, ListenOptions, total=False):
+    """Keyword arguments of `serve_channels`."""

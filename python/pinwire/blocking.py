@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-import socket
-
-from . import _core
+from ._blocking import connect, listen, socketpair
+from ._core import BlockingHeader as Header
 from ._core import BlockingListener as Listener
 from ._core import BlockingStream as Stream
-from ._open import Resolution
 
 TYPE_CHECKING = False  # as in `pinwire`
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from ._blocking_channel import Channel, ChannelServer, connect_channel, serve_channels
 
-    from ._types import Address, Candidate, ListenOptions, StreamOptions
-
-__all__ = ["Listener", "Stream", "connect", "listen", "socketpair"]
-
-
-def connect(
-    address: Address, *, timeout: float | None = None, **options: Unpack[StreamOptions]
-) -> Stream:
-    """Connect to a listener; see `pinwire.connect`.
-
-    Resolving a name is `socket.getaddrinfo`, which `timeout` cannot interrupt.
-    """
-    connector = _core.Connector(_resolve(Resolution(address, passive=False)), **options)
-    connector.run(timeout)
-    return connector.stream(Stream)
+__all__ = [
+    "Channel",
+    "ChannelServer",
+    "Header",
+    "Listener",
+    "Stream",
+    "connect",
+    "connect_channel",
+    "listen",
+    "serve_channels",
+    "socketpair",
+]
 
 
-def listen(
-    address: Address, *, timeout: float | None = None, **options: Unpack[ListenOptions]
-) -> Listener:
-    """Listen on an address; see `pinwire.listen`. Nothing here waits for `timeout`."""
-    del timeout  # accepted so that both faces take the same arguments
-    return _core.listen(Listener, _resolve(Resolution(address, passive=True)), **options)
+if not TYPE_CHECKING:  # as in `pinwire`
 
+    def __getattr__(name: str) -> object:
+        """Import the channels when one of their names is used (PEP 562)."""
+        if name not in ("Channel", "ChannelServer", "connect_channel", "serve_channels"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import _blocking_channel
 
-def socketpair(**options: Unpack[StreamOptions]) -> tuple[Stream, Stream]:
-    """Two streams that are connected to each other, over unnamed unix sockets."""
-    return _core.socketpair(Stream, **options)
+        value = globals()[name] = getattr(_blocking_channel, name)
+        return value
 
-
-def _resolve(resolution: Resolution) -> list[Candidate]:
-    if resolution.known is not None:
-        return resolution.known
-    return resolution.candidates(socket.getaddrinfo(**resolution.query))
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -10,7 +10,9 @@ __all__ = [
     "ClosedError",
     "Error",
     "IncompleteTransferError",
+    "MessageRefusedError",
     "ProtocolError",
+    "QueueFullError",
     "TornStreamError",
     "TransferTimeoutError",
 ]
@@ -47,6 +49,19 @@ class IncompleteTransferError(Error, EOFError):
 
 class TransferTimeoutError(Error, TimeoutError):
     """The timeout passed (errno ETIMEDOUT)."""
+
+
+class MessageRefusedError(Error, ValueError):
+    """A message does not fit what it was to become: memory of another dtype, shape or size, a
+    payload over `max_message_bytes`, an object where arrays were asked for.
+
+    Nothing of it is lost: it is the next message still, to be received otherwise or skipped. Also
+    raised before a byte moves for a message that the peer has said it does not take.
+    """
+
+
+class QueueFullError(Error, BlockingIOError):
+    """`post` found more bytes waiting than the high-water mark allows (errno EAGAIN)."""
 
 
 class ProtocolError(Error, ValueError):

@@ -133,6 +133,24 @@ pub fn connect<E: From<Error> + From<ConnectError>>(
     }
 }
 
+/// Sleep until the event is set that `prepare` was given; not at all if that says no. Whether the
+/// deadline has passed instead.
+pub fn park<E: From<Error>>(
+    prepare: impl FnOnce(Arc<Event>) -> bool,
+    deadline: Option<Instant>,
+    interrupt: Interrupt<'_, E>,
+) -> Result<bool, E> {
+    let event = take_event().map_err(Error::from)?;
+    event.clear();
+    let result = if prepare(Arc::clone(&event)) {
+        sleep([(event.as_fd(), Interest::Read)], deadline, interrupt)
+    } else {
+        Ok(())
+    };
+    EVENT.set(Some((sys::forks(), event)));
+    result.map(|()| deadline.is_some_and(|deadline| deadline <= Instant::now()))
+}
+
 /// Sleep until the descriptor may be ready, is closed, or the deadline has passed.
 fn wait<E: From<Error>>(
     handle: &Handle,

@@ -13,7 +13,7 @@ mod runtime;
 
 pub use attempt::{attempt, count_inline, spin};
 pub use bell::Bell;
-pub use blocking::{CALL, Interrupt, accept, connect, transfer};
+pub use blocking::{CALL, Interrupt, accept, connect, park, transfer};
 pub use bulk::{BULK_STATS, BulkStats, Flight, Landing, Outcome, bulk_threshold, fly};
 pub use control::{LookupError, connect_on_runtime, resolve};
 pub use runtime::{may_have_workers, runtime, shut_down, workers};

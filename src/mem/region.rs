@@ -39,6 +39,8 @@ pub struct Block {
 
 // SAFETY: a Block owns its memory alone, as a Box<[u8]> does.
 unsafe impl Send for Block {}
+// SAFETY: as above; whoever writes to its region sees to it that nobody else does.
+unsafe impl Sync for Block {}
 
 impl Block {
     /// A block of `len` bytes, aligned to a cache line.
@@ -51,6 +53,12 @@ impl Block {
         // SAFETY: the layout's size is not 0.
         let base = unsafe { alloc(layout) };
         Block { base: NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout)), layout }
+    }
+
+    /// Bytes it has.
+    #[expect(clippy::len_without_is_empty, reason = "it never is")]
+    pub fn len(&self) -> usize {
+        self.layout.size()
     }
 
     /// Its memory, valid as long as the block is.

@@ -122,6 +122,15 @@ impl Runs {
         Some(region)
     }
 
+    /// Move on by `n` bytes.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn skip(&mut self, n: usize) {
+        assert!(n <= self.left);
+        self.walk(n, |_, _, _, _| {});
+    }
+
     /// Copy the next bytes to `to`, as many as there are and fit; gives how many.
     ///
     /// # Safety

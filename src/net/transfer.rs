@@ -24,6 +24,16 @@ pub enum Payload {
     File(FileRange),
 }
 
+impl Payload {
+    /// Bytes ahead.
+    pub fn left(&self) -> u64 {
+        match self {
+            Payload::Memory(cursor) => cursor.left() as u64,
+            Payload::File(range) => range.left(),
+        }
+    }
+}
+
 /// When a transfer is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
@@ -37,7 +47,8 @@ pub enum Goal {
 #[derive(Debug)]
 pub struct Progress {
     transferred: AtomicU64,
-    nbytes: u64,
+    nbytes: AtomicU64,
+    header: u64,
 }
 
 /// What to ask of the kernel.
@@ -79,6 +90,18 @@ pub enum State {
 }
 
 impl Progress {
+    /// Of so many bytes; the first `header` ones are not the user's.
+    pub fn new(nbytes: u64, header: u64) -> Arc<Progress> {
+        let (transferred, nbytes) = (AtomicU64::new(0), AtomicU64::new(nbytes));
+        Arc::new(Progress { transferred, nbytes, header })
+    }
+
+    /// It is known now what there is to move, and what of it has been.
+    pub fn set(&self, transferred: u64, nbytes: u64) {
+        self.nbytes.store(nbytes, Ordering::Relaxed);
+        self.transferred.store(transferred, Ordering::Relaxed);
+    }
+
     /// Bytes so far.
     pub fn transferred(&self) -> u64 {
         self.transferred.load(Ordering::Relaxed)
@@ -86,24 +109,32 @@ impl Progress {
 
     /// Bytes in all.
     pub fn nbytes(&self) -> u64 {
-        self.nbytes
+        self.nbytes.load(Ordering::Relaxed)
     }
 
     /// Bytes to come.
     pub fn left(&self) -> u64 {
-        self.nbytes - self.transferred()
+        self.nbytes() - self.transferred()
+    }
+
+    /// The user's bytes: so far, and in all.
+    pub fn of_user(&self) -> (u64, u64) {
+        (self.transferred().saturating_sub(self.header), self.nbytes().saturating_sub(self.header))
     }
 }
 
 impl Transfer {
     /// A transfer of all of the payload, or of its first bytes.
     pub fn new(payload: Payload, goal: Goal) -> Transfer {
-        let nbytes = match &payload {
-            Payload::Memory(cursor) => cursor.left() as u64,
-            Payload::File(range) => range.left(),
-        };
-        let progress = Arc::new(Progress { transferred: AtomicU64::new(0), nbytes });
+        let progress = Progress::new(payload.left(), 0);
         Transfer { payload, goal, done: false, progress }
+    }
+
+    /// All of the payload, as the rest of something larger, or with a header before it: whose
+    /// progress has to know what there is.
+    pub fn part_of(progress: &Arc<Progress>, payload: Payload) -> Transfer {
+        let progress = Arc::clone(progress);
+        Transfer { payload, goal: Goal::All, done: false, progress }
     }
 
     /// Move it elsewhere. What is left behind tells the same progress and has nothing to move.
@@ -167,16 +198,11 @@ impl Transfer {
 
     /// The kernel moved `n` bytes of the `offered` ones; `n` is not 0.
     pub fn moved(&mut self, n: usize, offered: usize) -> State {
-        let left = match &mut self.payload {
-            Payload::Memory(cursor) => {
-                cursor.advance(n);
-                cursor.left() as u64
-            }
-            Payload::File(range) => {
-                range.advance(n as u64);
-                range.left()
-            }
-        };
+        match &mut self.payload {
+            Payload::Memory(cursor) => cursor.advance(n),
+            Payload::File(range) => range.advance(n as u64),
+        }
+        let left = self.payload.left();
         self.progress.transferred.fetch_add(n as u64, Ordering::Relaxed);
         self.done = left == 0 || self.goal == Goal::Some;
         if self.done {

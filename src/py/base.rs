@@ -86,7 +86,7 @@ impl BaseStream {
         fd.map_err(|error| exception(py, error, "the stream"))
     }
 
-    fn abort(&self, py: Python<'_>) {
+    pub(super) fn abort(&self, py: Python<'_>) {
         self.let_go(py, self.socket.abort());
     }
 

@@ -1,7 +1,7 @@
 //! The face for threads: the same calls, driven to their end at once.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -31,10 +31,18 @@ impl BlockingStream {
 }
 
 /// Run a transfer to its end. Gives the bytes it moved.
-fn run(stream: &Bound<'_, BaseStream>, mut job: Job, timeout: Option<f64>) -> PyResult<u64> {
+fn run(stream: &Bound<'_, BaseStream>, job: Job, timeout: Option<f64>) -> PyResult<u64> {
+    run_until(stream, job, convert::deadline(convert::timeout(timeout)?))
+}
+
+/// The same, until a deadline.
+pub(super) fn run_until(
+    stream: &Bound<'_, BaseStream>,
+    mut job: Job,
+    deadline: Option<Instant>,
+) -> PyResult<u64> {
     let py = stream.py();
     let socket = stream.get().socket();
-    let deadline = convert::deadline(convert::timeout(timeout)?);
     let turn = socket
         .begin(job.transfer.direction())
         .map_err(|error| exception(py, error, "the stream"))?;

@@ -12,6 +12,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::pointers;
 use crate::mem::{Access, Dim, Region, Runs};
+use crate::wire::Order;
 
 /// More dimensions than CPython's memoryview or NumPy have (PyBUF_MAX_NDIM).
 const MAX_NDIM: usize = 64;
@@ -56,37 +57,86 @@ impl BufferPin {
         Ok(pin)
     }
 
-    /// Where they are.
-    pub(super) fn runs(&self) -> PyResult<Runs> {
+    /// Where its bytes are, with the items in this order.
+    pub(super) fn runs(&self, order: Order) -> PyResult<Runs> {
         let view = self.view();
         let base = view.buf.cast::<u8>();
-        let contiguous = view.ndim == 0 || view.shape.is_null() || view.strides.is_null();
-        if contiguous {
+        if self.shape().is_empty() || (view.strides.is_null() && order == Order::C) {
             // SAFETY: the exporter promised `len` bytes at `buf` until the release, which comes
             // after the transfer's end (`Pins`). Python code may write to them at any time.
             // The size is `view.len`, never `len(object)`.
             return Ok(unsafe { Runs::contiguous(Region { base, len: view.len as usize }) });
         }
-        let dims: Vec<Dim> = (0..view.ndim as usize)
-            .map(|i| {
-                // SAFETY: `check` saw to it that the extents are not negative; a view's arrays,
-                // where there are any, have `ndim` entries.
-                unsafe {
-                    Dim {
-                        extent: *view.shape.add(i) as usize,
-                        stride: *view.strides.add(i),
-                        suboffset: if view.suboffsets.is_null() {
-                            -1
-                        } else {
-                            *view.suboffsets.add(i)
-                        },
-                    }
-                }
-            })
-            .collect();
+        let mut dims = self.dims();
+        if order == Order::F {
+            dims.reverse();
+        }
         // SAFETY: as above, for every item that the view's shape, strides and suboffsets reach.
         unsafe { Runs::new(base, view.itemsize as usize, &dims) }
             .map_err(|error| PyBufferError::new_err(error.to_string()))
+    }
+
+    /// The format of its items (PEP 3118), if it was told.
+    pub(super) fn format(&self) -> Option<&[u8]> {
+        let format = self.view().format;
+        // SAFETY: a view's format is a C string that lives as long as the view.
+        (!format.is_null()).then(|| unsafe { CStr::from_ptr(format) }.to_bytes())
+    }
+
+    /// Bytes of one item.
+    pub(super) fn itemsize(&self) -> usize {
+        self.view().itemsize as usize
+    }
+
+    /// Items in each dimension; nothing for a single item, and for memory without a shape.
+    pub(super) fn shape(&self) -> &[isize] {
+        let view = self.view();
+        if view.ndim == 0 || view.shape.is_null() {
+            return &[];
+        }
+        // SAFETY: the shape has `ndim` entries, and Python code cannot change a view's shape.
+        unsafe { slice::from_raw_parts(view.shape, view.ndim as usize) }
+    }
+
+    /// Whether there is no shape because it is just bytes.
+    pub(super) fn is_shapeless(&self) -> bool {
+        self.view().ndim != 0 && self.view().shape.is_null()
+    }
+
+    /// Bytes in all.
+    pub(super) fn nbytes(&self) -> usize {
+        self.view().len as usize
+    }
+
+    /// The order of its memory; C for what has neither.
+    pub(super) fn order(&self) -> Order {
+        if self.shape().len() < 2 || self.view().strides.is_null() {
+            return Order::C;
+        }
+        order(&self.dims(), self.itemsize())
+    }
+
+    fn dims(&self) -> Vec<Dim> {
+        let view = self.view();
+        let mut compact = view.itemsize;
+        let mut dims: Vec<Dim> = (0..self.shape().len())
+            .rev()
+            .map(|i| {
+                // SAFETY: `check` saw to it that the extents are not negative; a view's arrays,
+                // where there are any, have `ndim` entries.
+                let (extent, stride, suboffset) = unsafe {
+                    (
+                        *view.shape.add(i),
+                        if view.strides.is_null() { compact } else { *view.strides.add(i) },
+                        if view.suboffsets.is_null() { -1 } else { *view.suboffsets.add(i) },
+                    )
+                };
+                compact = compact.wrapping_mul(extent);
+                Dim { extent: extent as usize, stride, suboffset }
+            })
+            .collect();
+        dims.reverse();
+        dims
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -134,11 +184,10 @@ impl BufferPin {
         if usize::try_from(view.ndim).map_or(true, |ndim| ndim > MAX_NDIM) {
             return refuse("number of dimensions is impossible");
         }
-        if view.ndim == 0 || view.shape.is_null() {
+        let shape = self.shape();
+        if shape.is_empty() {
             return Ok(());
         }
-        // SAFETY: the shape has `ndim` entries, and Python code cannot change a view's shape.
-        let shape = unsafe { slice::from_raw_parts(view.shape, view.ndim as usize) };
         let nbytes = shape.iter().try_fold(view.itemsize, |n, &extent| n.checked_mul(extent));
         if shape.iter().any(|&extent| extent < 0) {
             return refuse("shape is negative");
@@ -156,12 +205,9 @@ impl BufferPin {
         let any = |test: fn(&Bound<'_, PyAny>) -> PyResult<bool>| {
             Ok::<_, PyErr>(test(exporter)? || owner.map_or(Ok(false), |owner| test(&owner))?)
         };
-        let format = self.view().format;
-        let found = if format.is_null() {
-            any(|object| Ok(pointers::in_dtype(object)))?
-        } else {
-            // SAFETY: a view's format is a C string that lives as long as the view.
-            pointers::in_format(unsafe { CStr::from_ptr(format) }.to_bytes())
+        let found = match self.format() {
+            None => any(|object| Ok(pointers::in_dtype(object)))?,
+            Some(format) => pointers::in_format(format),
         };
         if found || any(|object| Ok(may_be_of_ctypes(object) && pointers::in_ctypes(object)?))? {
             return Err(pointers::refused(exporter));
@@ -183,23 +229,56 @@ impl Drop for BufferPin {
 }
 
 /// A `bytes` object: it never changes and never moves, so a reference is all it takes to pin it.
-pub(super) struct BytesPin(Py<PyBytes>);
+pub(super) struct BytesPin {
+    bytes: Py<PyBytes>,
+    content: Region,
+}
 
 impl BytesPin {
     /// None unless the object is of exactly this class: a subclass may export what it likes.
-    pub(super) fn new(object: &Bound<'_, PyAny>) -> Option<(BytesPin, Runs)> {
+    pub(super) fn new(object: &Bound<'_, PyAny>) -> Option<BytesPin> {
         let bytes = object.cast_exact::<PyBytes>().ok()?;
         let content = bytes.as_bytes();
-        let region = Region { base: content.as_ptr().cast_mut(), len: content.len() };
+        let content = Region { base: content.as_ptr().cast_mut(), len: content.len() };
+        Some(BytesPin { bytes: bytes.clone().unbind(), content })
+    }
+
+    /// Where they are.
+    pub(super) fn runs(&self) -> Runs {
         // SAFETY: the memory lives as long as the object, which the pin keeps alive until after
         // the transfer's end. Nobody writes to it, and we are only asked to send it.
-        let runs = unsafe { Runs::contiguous(region) };
-        Some((BytesPin(bytes.clone().unbind()), runs))
+        unsafe { Runs::contiguous(self.content) }
+    }
+
+    /// How many.
+    pub(super) fn nbytes(&self) -> usize {
+        self.content.len
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.0)
+        visit.call(&self.bytes)
     }
+}
+
+/// The order of an array's memory; C for what has neither.
+pub(super) fn order(dims: &[Dim], itemsize: usize) -> Order {
+    if !lie_together(dims.iter().rev(), itemsize) && lie_together(dims.iter(), itemsize) {
+        Order::F
+    } else {
+        Order::C
+    }
+}
+
+/// Whether items lie without gaps, the fastest dimension first.
+fn lie_together<'a>(dims: impl Iterator<Item = &'a Dim>, itemsize: usize) -> bool {
+    let mut expected = itemsize as isize;
+    for dim in dims {
+        if dim.suboffset >= 0 || (dim.extent != 1 && dim.stride != expected) {
+            return false;
+        }
+        expected = expected.wrapping_mul(dim.extent as isize);
+    }
+    true
 }
 
 /// Whether an object or its class has to do with ctypes, or may hide one that has: cheap, and

@@ -9,7 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{ffi, intern};
 
+use super::buffer::order;
 use crate::mem::{Access, Dim, Runs};
+use crate::wire::Order;
 
 /// A tensor's memory, borrowed by DLPack until this is dropped.
 ///
@@ -95,8 +97,28 @@ impl TensorPin {
         Ok(Some(pin))
     }
 
-    /// Where they are.
-    pub(super) fn runs(&self) -> PyResult<Runs> {
+    /// Where its bytes are, with the items in this order.
+    pub(super) fn runs(&self, order: Order) -> PyResult<Runs> {
+        let mut dims = self.dims();
+        if order == Order::F {
+            dims.reverse();
+        }
+        let tensor = self.tensor();
+        let base = tensor.data.cast::<u8>().wrapping_add(tensor.byte_offset as usize);
+        // SAFETY: the producer promised the memory of the shape until the deleter is called,
+        // which comes after the transfer's end (`Pins`). Others may write to it at any time.
+        unsafe { Runs::new(base, self.itemsize(), &dims) }
+            .map_err(|error| PyBufferError::new_err(error.to_string()))
+    }
+
+    /// The type of its items: DLDataTypeCode, bits and lanes.
+    pub(super) fn dtype(&self) -> (u8, u8, u16) {
+        let dtype = &self.tensor().dtype;
+        (dtype.code, dtype.bits, dtype.lanes)
+    }
+
+    /// Items in each dimension, and the bytes from one to the next.
+    pub(super) fn dims(&self) -> Vec<Dim> {
         let tensor = self.tensor();
         let itemsize = self.itemsize();
         let ndim = tensor.ndim as usize;
@@ -121,11 +143,12 @@ impl TensorPin {
             compact = compact.wrapping_mul(shape[i]);
         }
         dims.reverse();
-        let base = tensor.data.cast::<u8>().wrapping_add(tensor.byte_offset as usize);
-        // SAFETY: the producer promised the memory of the shape until the deleter is called,
-        // which comes after the transfer's end (`Pins`). Others may write to it at any time.
-        unsafe { Runs::new(base, itemsize, &dims) }
-            .map_err(|error| PyBufferError::new_err(error.to_string()))
+        dims
+    }
+
+    /// The order of its memory; C for what has neither.
+    pub(super) fn order(&self) -> Order {
+        order(&self.dims(), self.itemsize())
     }
 
     /// Take what is in the capsule, as its consumer.
@@ -189,14 +212,15 @@ impl TensorPin {
         }
         // SAFETY: `shape` is not null and has `ndim` entries.
         let negative = (0..tensor.ndim as usize).any(|i| unsafe { *tensor.shape.add(i) } < 0);
-        let empty = self.runs()?.left() == 0;
+        let empty = self.runs(Order::C)?.left() == 0;
         if negative || (tensor.data.is_null() && !empty) {
             return refuse("the tensor's shape or address is impossible");
         }
         Ok(())
     }
 
-    fn itemsize(&self) -> usize {
+    /// Bytes of one item.
+    pub(super) fn itemsize(&self) -> usize {
         let dtype = &self.tensor().dtype;
         usize::from(dtype.bits) * usize::from(dtype.lanes) / 8
     }

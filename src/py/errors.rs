@@ -67,7 +67,8 @@ pub(super) fn exception(py: Python<'_>, error: Error, subject: &str) -> PyErr {
 
 /// Tell the exception that ended a transfer how far it had come.
 pub(super) fn with_progress(py: Python<'_>, error: PyErr, progress: &Progress) -> PyErr {
-    attach(py, error, progress.transferred(), progress.nbytes())
+    let (transferred, nbytes) = progress.of_user();
+    attach(py, error, transferred, nbytes)
 }
 
 /// PyO3's own conversion loses errno, and with it the subclass's meaning.
@@ -86,6 +87,26 @@ pub(super) fn warn<W: pyo3::PyTypeInfo>(py: Python<'_>, text: &str) {
     if let Some(error) = under_way {
         error.restore(py);
     }
+}
+
+/// A message that does not fit what was asked of it, and stays.
+pub(super) fn refused(py: Python<'_>, text: String) -> PyErr {
+    ours(py, "MessageRefusedError", text)
+}
+
+/// The peer broke the format.
+pub(super) fn violated(py: Python<'_>, text: String) -> PyErr {
+    ours(py, "ProtocolError", text)
+}
+
+/// The stream ended where more had to follow.
+pub(super) fn incomplete(py: Python<'_>, text: &'static str) -> PyErr {
+    ours(py, "IncompleteTransferError", text)
+}
+
+/// Two receives at once.
+pub(super) fn busy(py: Python<'_>, text: &'static str) -> PyErr {
+    ours(py, "BusyError", text)
 }
 
 fn attach(py: Python<'_>, error: PyErr, transferred: u64, nbytes: u64) -> PyErr {

@@ -1,4 +1,5 @@
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -9,7 +10,9 @@ use super::file::{self, Position};
 use super::payload::{self, Pins};
 use crate::engine;
 use crate::mem::{Access, Cursor};
-use crate::net::{Direction, Error, Goal, Payload, Socket, State, Torn, Transfer};
+use crate::net::{
+    Direction, Error, FileRange, Goal, Payload, Progress, Socket, State, Torn, Transfer,
+};
 
 /// From this many bytes on a system call gives the GIL away: below, getting it back beside busy
 /// threads costs more than the call (DESIGN, section 3).
@@ -79,6 +82,27 @@ impl Job {
         Ok(Job::memory(memory, Goal::All))
     }
 
+    /// A part of something larger, whose progress this is.
+    pub(super) fn part_of(progress: &Arc<Progress>, cursor: Cursor, pins: Pins) -> Job {
+        let transfer = Transfer::part_of(progress, Payload::Memory(cursor));
+        Job { transfer, pins, position: None }
+    }
+
+    /// The same, from a file.
+    pub(super) fn file_part_of(
+        progress: &Arc<Progress>,
+        range: FileRange,
+        position: Position,
+    ) -> Job {
+        let transfer = Transfer::part_of(progress, Payload::File(range));
+        Job { transfer, pins: Pins::default(), position: Some(position) }
+    }
+
+    /// Whatever comes first, into memory of our own.
+    pub(super) fn read_ahead(cursor: Cursor, pins: Pins) -> Job {
+        Job::memory((cursor, pins), Goal::Some)
+    }
+
     fn memory((cursor, pins): (Cursor, Pins), goal: Goal) -> Job {
         let transfer = Transfer::new(Payload::Memory(cursor), goal);
         Job { transfer, pins, position: None }
@@ -96,7 +120,7 @@ impl Job {
         let fd = socket.fd()?;
         let fd = fd.as_fd();
         let progress = self.transfer.progress();
-        let large = progress.nbytes() - progress.transferred() >= RELEASE_GIL;
+        let large = progress.left() >= RELEASE_GIL;
         let transfer = &mut self.transfer;
         if large {
             py.detach(|| engine::attempt(socket, fd, transfer, limit))

@@ -10,6 +10,7 @@ mod base;
 mod blocking;
 mod budget;
 mod buffer;
+mod channel;
 mod connector;
 mod control;
 mod convert;
@@ -24,7 +25,9 @@ mod listener;
 mod operation;
 mod payload;
 mod pointers;
+mod queue;
 mod refusal;
+mod script;
 mod stop;
 mod stream;
 mod transfer;
@@ -43,6 +46,11 @@ mod _core {
     #[pymodule_export]
     use super::base::BaseStream;
     use super::blocking::{BlockingListener, BlockingStream};
+    use super::channel::BlockingHeader;
+    #[pymodule_export]
+    use super::channel::{
+        BaseChannel, BaseHeader, BlockingChannel, Channel, Header, Memory, Message, Part, Prepared,
+    };
     #[pymodule_export]
     use super::connector::{Connector, listen, parse_address, socketpair};
     #[pymodule_export]
@@ -72,6 +80,8 @@ mod _core {
         // Their own names are those of `pinwire.blocking`.
         module.add("BlockingStream", py.get_type::<BlockingStream>())?;
         module.add("BlockingListener", py.get_type::<BlockingListener>())?;
+        module.add("BlockingHeader", py.get_type::<BlockingHeader>())?;
+        module.add("ChannelStats", super::convert::channel_stats_type(py)?)?;
         module.add("Credentials", super::convert::credentials_type(py)?)?;
         module.add("StreamStats", super::convert::stats_type(py)?)?;
         module.add("RuntimeStats", super::convert::runtime_stats_type(py)?)

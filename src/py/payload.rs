@@ -1,5 +1,7 @@
 //! From the objects a user passes to memory that is pinned and a cursor over it.
 
+use std::sync::Arc;
+
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -9,26 +11,40 @@ use smallvec::SmallVec;
 use super::buffer::{BufferPin, BytesPin, exports_buffer};
 use super::dlpack::{self, TensorPin};
 use super::refusal;
-use crate::mem::{Access, Copying, Cursor, Runs};
+use crate::mem::{Access, Block, Copying, Cursor, Runs};
+use crate::wire::Order;
 
 /// The memory of one transfer, pinned until this is dropped: after the transfer's end, whatever
 /// that was, because whoever runs the transfer holds both.
 #[derive(Default)]
 pub(super) struct Pins(SmallVec<[Pin; 1]>);
 
-enum Pin {
+/// The memory of one object.
+pub(super) enum Pin {
     Bytes(BytesPin),
     Buffer(BufferPin),
-    Tensor(#[expect(dead_code, reason = "held for its Drop")] TensorPin),
+    Tensor(TensorPin),
+    /// Of our own.
+    Own(Arc<Block>),
+}
+
+impl FromIterator<Pin> for Pins {
+    fn from_iter<I: IntoIterator<Item = Pin>>(pins: I) -> Pins {
+        Pins(pins.into_iter().collect())
+    }
 }
 
 impl Pins {
+    pub(super) fn push(&mut self, pin: Pin) {
+        self.0.push(pin);
+    }
+
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.0.iter().try_for_each(|pin| match pin {
             Pin::Bytes(pin) => pin.traverse(visit),
             Pin::Buffer(pin) => pin.traverse(visit),
             // DLPack does not say which Python objects it holds.
-            Pin::Tensor(_) => Ok(()),
+            Pin::Tensor(_) | Pin::Own(_) => Ok(()),
         })
     }
 }
@@ -41,7 +57,8 @@ pub(super) fn one(
     limit: impl FnOnce(usize) -> PyResult<usize>,
 ) -> PyResult<(Cursor, Pins)> {
     let mut cursor = Cursor::new(access);
-    let (pin, mut runs) = pin(object, access)?;
+    let pin = Pin::new(object, access)?;
+    let mut runs = pin.runs(Order::C)?;
     runs.truncate(limit(runs.left())?);
     push(&mut cursor, runs, copying)?;
     Ok((cursor, Pins(SmallVec::from_buf([pin]))))
@@ -69,49 +86,57 @@ pub(super) fn many(
     let mut cursor = Cursor::new(access);
     let mut pins = Pins::default();
     for object in objects.try_iter()? {
-        let (pin, runs) = pin(&object?, access)?;
-        pins.0.push(pin);
-        push(&mut cursor, runs, copying)?;
+        let pin = Pin::new(&object?, access)?;
+        push(&mut cursor, pin.runs(Order::C)?, copying)?;
+        pins.push(pin);
     }
     Ok((cursor, pins))
 }
 
-fn pin(object: &Bound<'_, PyAny>, access: Access) -> PyResult<(Pin, Runs)> {
-    if access == Access::Read
-        && let Some((pin, runs)) = BytesPin::new(object)
-    {
-        return Ok((Pin::Bytes(pin), runs));
-    }
-    if object.is_instance_of::<PyString>() {
-        // Before it is asked: that of NumPy exports its code points.
-        return Err(refusal::of(object));
-    }
-    let buffer = if exports_buffer(object) {
-        match BufferPin::new(object, access) {
-            Ok(pin) => {
-                let runs = pin.runs()?;
-                return Ok((Pin::Buffer(pin), runs));
+impl Pin {
+    /// Pin an object's memory.
+    pub(super) fn new(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Pin> {
+        if access == Access::Read
+            && let Some(pin) = BytesPin::new(object)
+        {
+            return Ok(Pin::Bytes(pin));
+        }
+        if object.is_instance_of::<PyString>() {
+            // Before it is asked: that of NumPy exports its code points.
+            return Err(refusal::of(object));
+        }
+        let buffer = if exports_buffer(object) {
+            match BufferPin::new(object, access) {
+                Ok(pin) => return Ok(Pin::Buffer(pin)),
+                // A tensor may have a dtype or a device that the buffer protocol cannot express.
+                Err(error) if error.is_instance_of::<PyBufferError>(object.py()) => Some(error),
+                Err(error) => return Err(error),
             }
-            // A tensor may have a dtype or a device that the buffer protocol cannot express.
-            Err(error) if error.is_instance_of::<PyBufferError>(object.py()) => Some(error),
-            Err(error) => return Err(error),
+        } else {
+            None
+        };
+        match (TensorPin::new(object, access), buffer) {
+            (Ok(Some(pin)), _) => Ok(Pin::Tensor(pin)),
+            (Err(error), None) => Err(error),
+            (Err(error), _) if dlpack::is_on_a_device(object) => Err(error),
+            (_, Some(error)) => Err(error),
+            (Ok(None), None) => Err(refusal::of(object)),
         }
-    } else {
-        None
-    };
-    match (TensorPin::new(object, access), buffer) {
-        (Ok(Some(pin)), _) => {
-            let runs = pin.runs()?;
-            Ok((Pin::Tensor(pin), runs))
+    }
+
+    /// Where its bytes are, with the items in this order.
+    pub(super) fn runs(&self, order: Order) -> PyResult<Runs> {
+        match self {
+            Pin::Bytes(pin) => Ok(pin.runs()),
+            Pin::Buffer(pin) => pin.runs(order),
+            Pin::Tensor(pin) => pin.runs(order),
+            Pin::Own(_) => unreachable!("whoever makes it knows where it is"),
         }
-        (Err(error), None) => Err(error),
-        (Err(error), _) if dlpack::is_on_a_device(object) => Err(error),
-        (_, Some(error)) => Err(error),
-        (Ok(None), None) => Err(refusal::of(object)),
     }
 }
 
-fn push(cursor: &mut Cursor, runs: Runs, copying: Copying) -> PyResult<()> {
+/// Append to a cursor what may have to be copied.
+pub(super) fn push(cursor: &mut Cursor, runs: Runs, copying: Copying) -> PyResult<()> {
     cursor.push(runs, copying).map_err(|error| {
         PyBufferError::new_err(format!(
             "copy=False, but this memory is not contiguous: {error}; pass a contiguous array, or \

@@ -30,12 +30,12 @@ pub(super) struct Transfer {
 impl Transfer {
     #[getter]
     fn transferred(&self) -> u64 {
-        self.progress.transferred()
+        self.progress.of_user().0
     }
 
     #[getter]
     fn nbytes(&self) -> u64 {
-        self.progress.nbytes()
+        self.progress.of_user().1
     }
 
     fn done(slf: &Bound<'_, Self>) -> bool {
@@ -44,7 +44,7 @@ impl Transfer {
 }
 
 /// A transfer on an asyncio loop.
-struct Moving {
+pub(super) struct Moving {
     stream: Py<BaseStream>,
     job: Job,
     turn: Option<Turn>,
@@ -65,20 +65,29 @@ pub(super) fn awaitable<'py>(
 ) -> PyResult<Bound<'py, Transfer>> {
     let progress = Arc::clone(job.transfer.progress());
     let wait = Wait::new(convert::timeout(timeout)?);
-    let moving = Moving {
-        stream: stream.clone().unbind(),
-        job,
-        turn: None,
-        wait,
-        aloft: None,
-        grounded: false,
-        slept: false,
-    };
-    let operation = PyClassInitializer::from(Operation::new(name, moving));
-    Bound::new(stream.py(), operation.add_subclass(Transfer { progress }))
+    let moving = Moving::new(stream.clone().unbind(), job, wait);
+    Transfer::of(stream.py(), name, progress, moving)
+}
+
+impl Transfer {
+    /// What is awaited, and how far it has come.
+    pub(super) fn of<'py>(
+        py: Python<'py>,
+        name: &'static str,
+        progress: Arc<Progress>,
+        steps: impl Steps + 'static,
+    ) -> PyResult<Bound<'py, Transfer>> {
+        let operation = PyClassInitializer::from(Operation::new(name, steps));
+        Bound::new(py, operation.add_subclass(Transfer { progress }))
+    }
 }
 
 impl Moving {
+    pub(super) fn new(stream: Py<BaseStream>, job: Job, wait: Wait) -> Moving {
+        let (turn, aloft) = (None, None);
+        Moving { stream, job, turn, wait, aloft, grounded: false, slept: false }
+    }
+
     fn socket(&self) -> &Arc<Socket> {
         self.stream.get().socket()
     }

@@ -24,9 +24,17 @@ impl Wait {
         Wait { timeout, deadline: None, timer: None, waiter: None }
     }
 
-    /// The operation is awaited: its time runs.
+    /// The operation is awaited: its time runs, unless it does already.
     pub(super) fn begin(&mut self) {
-        self.deadline = convert::deadline(self.timeout);
+        if self.deadline.is_none() {
+            self.deadline = convert::deadline(self.timeout);
+        }
+    }
+
+    /// Sleeps of a part of the operation, with the time that this has left.
+    pub(super) fn share(&self) -> Wait {
+        let (timeout, deadline) = (self.timeout, self.deadline);
+        Wait { timeout, deadline, timer: None, waiter: None }
     }
 
     /// What to yield to sleep until `fd` is ready or the time is over.
@@ -39,6 +47,26 @@ impl Wait {
         let event_loop = running_loop(py)?;
         let waiter = waiter.bind(py);
         Waiter::arm(waiter, &event_loop, fd)?;
+        self.fall_asleep(&event_loop, waiter)
+    }
+
+    /// What to yield to sleep until somebody wakes the waiter or the time is over.
+    pub(super) fn park(
+        &mut self,
+        py: Python<'_>,
+        waiter: &Bound<'_, Waiter>,
+    ) -> PyResult<Py<PyAny>> {
+        let event_loop = running_loop(py)?;
+        Waiter::park(waiter, &event_loop)?;
+        self.fall_asleep(&event_loop, waiter)
+    }
+
+    fn fall_asleep(
+        &mut self,
+        event_loop: &Bound<'_, PyAny>,
+        waiter: &Bound<'_, Waiter>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = waiter.py();
         self.waiter = Some(waiter.clone().unbind());
         if let Some(deadline) = self.deadline {
             let left = deadline.saturating_duration_since(Instant::now()).as_secs_f64();

@@ -99,6 +99,17 @@ impl Waiter {
         this.prepare(event_loop, None)
     }
 
+    /// One that is woken by `wake`, not by a descriptor.
+    pub(super) fn idle(py: Python<'_>) -> PyResult<Py<Waiter>> {
+        // The direction means nothing here.
+        Py::new(py, Waiter { direction: Direction::Send, state: Mutex::default() })
+    }
+
+    /// Prepare to be yielded to a task of this loop, which then sleeps until `wake`.
+    pub(super) fn park(slf: &Bound<'_, Self>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        slf.get().prepare(event_loop, None)
+    }
+
     /// Prepare to be yielded to a task of this loop, which then sleeps until the flight has
     /// landed and somebody calls `take_landed`.
     pub(super) fn board(

@@ -11,9 +11,10 @@ import pinwire
 LAYERS = [
     {"_types", "errors"},
     {"_core"},
-    {"_wake", "_open"},
-    {"_asyncio", "blocking"},
-    {"__init__"},
+    {"_wake", "_open", "_dtypes", "_pickling"},
+    {"_asyncio", "_blocking"},
+    {"_channel", "_blocking_channel"},
+    {"__init__", "blocking"},
 ]
 PACKAGE = Path(pinwire.__file__).parent
 

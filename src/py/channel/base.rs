@@ -1,0 +1,321 @@
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use super::inbox::Inbox;
+use crate::engine;
+use crate::mem::{Access, Copying, Cursor, Region, Runs};
+use crate::net::{Direction, Goal, Payload, Transfer};
+use crate::py::base::BaseStream;
+use crate::py::convert;
+use crate::py::errors::{busy, violated};
+use crate::py::queue::Queue;
+use crate::wire::{Flags, HELLO_LEN, Hello, VERSION, WireError};
+
+/// What the channels of both faces share.
+#[pyclass(frozen, subclass, weakref, module = "pinwire._core")]
+pub(in crate::py) struct BaseChannel {
+    stream: Py<BaseStream>,
+    options: Options,
+    /// Whose turn it is to send.
+    outbox: Arc<Queue>,
+    /// None while a receive is under way.
+    inbox: Mutex<Option<Inbox>>,
+    /// What has to be said first, and how much of it has been.
+    hello: [u8; HELLO_LEN],
+    said: Mutex<usize>,
+    theirs: OnceLock<Hello>,
+    /// Why the peer has lost its connection.
+    violation: OnceLock<String>,
+    has_sent: AtomicBool,
+    /// What went wrong with a posted message, until somebody is told.
+    failure: Mutex<Option<PyErr>>,
+    pub(super) counters: Counters,
+}
+
+/// How a channel was made.
+pub(super) struct Options {
+    pub(super) max_message_bytes: u64,
+    pub(super) allow_pickle: bool,
+    pub(super) allocator: Option<Py<PyAny>>,
+    pub(super) high_water: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) messages_sent: AtomicU64,
+    pub(super) messages_received: AtomicU64,
+    pub(super) bytes_sent: AtomicU64,
+    pub(super) bytes_received: AtomicU64,
+    pub(super) messages_skipped: AtomicU64,
+}
+
+impl Options {
+    /// Check what a user gave.
+    pub(super) fn new(
+        max_message_bytes: i64,
+        allow_pickle: bool,
+        same_host: &str,
+        allocator: Option<Bound<'_, PyAny>>,
+        high_water: i64,
+    ) -> PyResult<Options> {
+        if !matches!(same_host, "auto" | "off") {
+            return Err(PyValueError::new_err(format!(
+                "same_host must be \"auto\" or \"off\", not {same_host:?}"
+            )));
+        }
+        if allocator.as_ref().is_some_and(|allocator| !allocator.is_callable()) {
+            return Err(PyTypeError::new_err(
+                "allocator must be a function of (shape, dtype, order), such as numpy.empty",
+            ));
+        }
+        let positive = |name, value: i64| {
+            u64::try_from(value)
+                .ok()
+                .filter(|&value| value > 0)
+                .ok_or_else(|| PyValueError::new_err(format!("{name} must be positive: {value}")))
+        };
+        Ok(Options {
+            max_message_bytes: positive("max_message_bytes", max_message_bytes)?,
+            allow_pickle,
+            allocator: allocator.map(Bound::unbind),
+            high_water: positive("high_water", high_water)?,
+        })
+    }
+}
+
+impl BaseChannel {
+    /// Over a stream, to which it says hello if that takes it at once; later otherwise.
+    pub(super) fn new(stream: &Bound<'_, BaseStream>, options: Options) -> BaseChannel {
+        let flags = if options.allow_pickle { Flags::OBJECTS } else { Flags::default() };
+        let max_message_bytes = options.max_message_bytes;
+        let hello = Hello { lowest: VERSION, highest: VERSION, flags, max_message_bytes };
+        let channel = BaseChannel {
+            stream: stream.clone().unbind(),
+            options,
+            outbox: Arc::default(),
+            inbox: Mutex::new(Some(Inbox::default())),
+            hello: hello.encode(),
+            said: Mutex::new(0),
+            theirs: OnceLock::new(),
+            violation: OnceLock::new(),
+            has_sent: AtomicBool::new(false),
+            failure: Mutex::new(None),
+            counters: Counters::default(),
+        };
+        channel.say_hello();
+        channel
+    }
+
+    pub(super) fn stream(&self) -> &Py<BaseStream> {
+        &self.stream
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(super) fn outbox(&self) -> &Arc<Queue> {
+        &self.outbox
+    }
+
+    /// The peer's hello, once it has come.
+    pub(super) fn theirs(&self) -> Option<&Hello> {
+        self.theirs.get()
+    }
+
+    pub(super) fn meet(&self, hello: Hello) {
+        let _ = self.theirs.set(hello);
+    }
+
+    /// A message is on its way.
+    pub(super) fn note_sent(&self, nbytes: u64) {
+        self.has_sent.store(true, Ordering::Relaxed);
+        self.counters.messages_sent.fetch_add(1, Ordering::Relaxed);
+        self.counters.bytes_sent.fetch_add(nbytes, Ordering::Relaxed);
+    }
+
+    /// Say hello without waiting, if nobody is sending. Errors are for those who have more to say.
+    pub(super) fn say_hello(&self) {
+        if *self.lock_said() == HELLO_LEN {
+            return;
+        }
+        let Some(_place) = self.outbox.try_join() else { return };
+        let socket = self.stream.get().socket();
+        let (Ok(_turn), Ok(fd)) = (socket.begin(Direction::Send), socket.fd()) else { return };
+        let mut said = self.lock_said();
+        let mut transfer = Transfer::new(Payload::Memory(self.rest_of_hello(*said)), Goal::All);
+        let _ = engine::attempt(socket, fd.as_fd(), &mut transfer, HELLO_LEN);
+        *said += transfer.progress().transferred() as usize;
+    }
+
+    /// What of the hello has to go before anything else; for whoever has the turn.
+    pub(super) fn unsaid(&self) -> Option<Cursor> {
+        let said = *self.lock_said();
+        (said < HELLO_LEN).then(|| self.rest_of_hello(said))
+    }
+
+    /// So many bytes of it went.
+    pub(super) fn said(&self, bytes: u64) {
+        *self.lock_said() += bytes as usize;
+    }
+
+    #[allow(unsafe_code)] // Names memory of this object's.
+    fn rest_of_hello(&self, said: usize) -> Cursor {
+        let rest = &self.hello[said..];
+        let rest = Region { base: rest.as_ptr().cast_mut(), len: rest.len() };
+        let mut cursor = Cursor::new(Access::Read);
+        // SAFETY: the bytes are part of this object, which Python never moves, and whoever sends
+        // them holds a reference to it. They never change.
+        let runs = unsafe { Runs::contiguous(rest) };
+        cursor.push(runs, Copying::Never).expect("one run is contiguous");
+        cursor
+    }
+
+    /// Take what has come; only one receive may have it.
+    pub(super) fn take_inbox(&self, py: Python<'_>) -> PyResult<Inbox> {
+        if let Some(text) = self.violation.get() {
+            return Err(violated(py, text.clone()));
+        }
+        let inbox = self.lock_inbox().take();
+        inbox
+            .ok_or_else(|| busy(py, "another receive is under way on this channel; await it first"))
+    }
+
+    pub(super) fn give_back(&self, inbox: Inbox) {
+        *self.lock_inbox() = Some(inbox);
+    }
+
+    /// The peer broke the format, and loses its connection.
+    pub(super) fn break_off(&self, py: Python<'_>, text: String) -> PyErr {
+        let _ = self.violation.set(text.clone());
+        self.stream.get().abort(py);
+        violated(py, text)
+    }
+
+    /// The same, for an error of the format.
+    pub(super) fn break_off_for(&self, py: Python<'_>, error: &WireError) -> PyErr {
+        match error {
+            // It may be another program's, or a version that can say as much to its user.
+            WireError::NotPinwire | WireError::Version { .. } => {
+                let _ = self.violation.set(error.to_string());
+                self.stream.get().close(py);
+                violated(py, error.to_string())
+            }
+            _ => self.break_off(py, error.to_string()),
+        }
+    }
+
+    /// Raise what went wrong with a posted message, once.
+    pub(super) fn raise_failure(&self) -> PyResult<()> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn lock_inbox(&self) -> MutexGuard<'_, Option<Inbox>> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_said(&self) -> MutexGuard<'_, usize> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl BaseChannel {
+    #[getter]
+    #[pyo3(name = "stream")]
+    fn py_stream(&self) -> &Py<BaseStream> {
+        &self.stream
+    }
+
+    #[getter]
+    fn local_address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(convert::url(py, self.stream.get().socket().local())?.into_any())
+    }
+
+    #[getter]
+    fn peer_address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(convert::url(py, self.stream.get().socket().peer())?.into_any())
+    }
+
+    #[getter]
+    fn transport(&self) -> &'static str {
+        if self.stream.get().socket().local().is_tcp() { "tcp" } else { "unix" }
+    }
+
+    #[getter]
+    fn allow_pickle(&self) -> bool {
+        self.options.allow_pickle
+    }
+
+    #[getter]
+    fn max_message_bytes(&self) -> u64 {
+        self.options.max_message_bytes
+    }
+
+    #[getter]
+    fn high_water(&self) -> u64 {
+        self.options.high_water
+    }
+
+    /// Whether to wait for the peer's hello before closing: what arrives after the end of this
+    /// side would make the kernel reset the connection, with what the peer has not read yet.
+    #[getter]
+    fn _lingers(&self) -> bool {
+        self.has_sent.load(Ordering::Relaxed)
+            && self.theirs.get().is_none()
+            && self.violation.get().is_none()
+            && self.stream.get().socket().handle().is_open()
+    }
+
+    /// A posted message has failed: the first error is kept for the next call.
+    fn _fail(&self, error: Bound<'_, PyAny>) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.is_none() {
+            *failure = Some(PyErr::from_value(error));
+        }
+    }
+
+    fn _raise_failure(&self) -> PyResult<()> {
+        self.raise_failure()
+    }
+
+    fn abort(&self, py: Python<'_>) {
+        self.stream.get().abort(py);
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        convert::channel_stats_type(py)?.call1((
+            count(&counters.messages_sent),
+            count(&counters.messages_received),
+            count(&counters.messages_skipped),
+            count(&counters.bytes_sent),
+            count(&counters.bytes_received),
+        ))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let this = slf.get();
+        let socket = this.stream.get().socket();
+        let state = if socket.handle().is_open() { "" } else { " closed" };
+        let (class, peer) = (slf.get_type(), socket.peer().url());
+        let (module, name) = (class.module()?, class.name()?);
+        Ok(format!("<{module}.{name}{state} peer={}>", String::from_utf8_lossy(&peer)))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.stream)?;
+        visit.call(&self.options.allocator)?;
+        match self.inbox.try_lock().as_deref() {
+            Ok(Some(inbox)) => inbox.traverse(&visit),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The memory that a payload goes to.
+#![allow(unsafe_code)] // Copies what was read ahead to it.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use smallvec::SmallVec;
+
+use super::inbox::Pending;
+use super::layout;
+use super::message::{describe, nbytes};
+use super::sending::objects;
+use crate::mem::{Access, Block, Copying, Cursor, Region, Runs};
+use crate::net::Progress;
+use crate::py::convert;
+use crate::py::errors::refused;
+use crate::py::job::Job;
+use crate::py::payload::{Pin, Pins, push};
+use crate::wire::{Header, Order, Part};
+
+/// Objects, one for each part.
+pub(super) struct Landing {
+    objects: Vec<Py<PyAny>>,
+    /// Whether the caller has brought them.
+    given: bool,
+}
+
+/// A landing whose memory is pinned.
+pub(super) struct Pinned {
+    landing: Landing,
+    pins: SmallVec<[Pin; 1]>,
+    copying: Copying,
+}
+
+impl Landing {
+    pub(super) fn new(objects: Vec<Py<PyAny>>) -> Landing {
+        Landing { objects, given: false }
+    }
+
+    pub(super) fn objects(&self) -> &[Py<PyAny>] {
+        &self.objects
+    }
+
+    /// Whether the caller has brought them.
+    pub(super) fn is_given(&self) -> bool {
+        self.given
+    }
+
+    /// Whether it consists of the same objects.
+    pub(super) fn is_same(&self, other: &Landing) -> bool {
+        self.objects.len() == other.objects.len()
+            && self.objects.iter().zip(&other.objects).all(|(mine, theirs)| mine.is(theirs))
+    }
+
+    /// Pin it, to be filled.
+    pub(super) fn pin(self, py: Python<'_>, copying: Copying) -> PyResult<Pinned> {
+        let pin = |object: &Py<PyAny>| Pin::new(object.bind(py), Access::Write);
+        let pins = self.objects.iter().map(pin).collect::<PyResult<_>>()?;
+        Ok(Pinned { landing: self, pins, copying })
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.objects.iter().try_for_each(|object| visit.call(object))
+    }
+}
+
+impl Pinned {
+    /// The argument of `recv_into`.
+    pub(super) fn given(out: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<Pinned> {
+        let objects = objects(out, "recv_into")?.into_iter().map(Bound::unbind).collect();
+        Landing { objects, given: true }.pin(out.py(), convert::copying(copy))
+    }
+
+    pub(super) fn landing(&self) -> &Landing {
+        &self.landing
+    }
+
+    /// Whether the message fits: in number, dtype and shape, or as plain bytes.
+    pub(super) fn check(&self, py: Python<'_>, header: &Header) -> PyResult<()> {
+        let (have, need) = (self.pins.len(), header.parts.len());
+        if have != need {
+            let text = format!("the message has {need} parts, and there is memory for {have}");
+            return Err(refused(py, text));
+        }
+        for (index, (part, (pin, object))) in header.parts.iter().zip(self.each(py)).enumerate() {
+            let mine = layout::describe(pin, object)?;
+            let fits = (mine.dtype == part.dtype && mine.shape == part.shape)
+                || (nbytes(&mine) == nbytes(part) && layout::is_raw(pin, object)?);
+            if !fits {
+                let (theirs, mine) = (describe(part), describe(&mine));
+                let text = format!("part {index} is {theirs}; the memory for it is {mine}");
+                return Err(refused(py, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an allocator has made what it was asked for.
+    pub(super) fn check_made(&self, header: &Header) -> PyResult<()> {
+        for (part, pin) in header.parts.iter().zip(&self.pins) {
+            let made = pin.runs(Order::C)?.left() as u64;
+            if made != nbytes(part) {
+                return Err(PyValueError::new_err(format!(
+                    "the allocator gave {made} bytes for {}",
+                    describe(part)
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What fills it from where the last call was interrupted, with what has been read ahead
+    /// first. None if that was all.
+    pub(super) fn fill(
+        self,
+        py: Python<'_>,
+        pending: &Pending,
+        unread: &mut dyn FnMut(u64) -> Region,
+        progress: &Arc<Progress>,
+    ) -> PyResult<(Landing, Option<Job>)> {
+        let header = &pending.header;
+        let mut runs = self.runs(py, header)?;
+        let left = match &pending.landing {
+            Some(before) if !before.is_given() && !before.is_same(&self.landing) => {
+                carry(py, before, header, &mut runs, pending.taken)?
+            }
+            _ => skip(&mut runs, pending.taken),
+        };
+        debug_assert_eq!(left, 0);
+        let ahead = unread(pending.left());
+        copy_in(&mut runs, ahead);
+        let taken = pending.taken + ahead.len as u64;
+        progress.set(taken, header.payload);
+        if taken == header.payload {
+            return Ok((self.landing, None));
+        }
+        let mut cursor = Cursor::new(Access::Write);
+        for runs in runs {
+            push(&mut cursor, runs, self.copying)?;
+        }
+        let mut pins = Pins::default();
+        self.pins.into_iter().for_each(|pin| pins.push(pin));
+        Ok((self.landing, Some(Job::part_of(progress, cursor, pins))))
+    }
+
+    /// Where the bytes of each part go, in the order in which they come.
+    fn runs(&self, py: Python<'_>, header: &Header) -> PyResult<SmallVec<[Runs; 1]>> {
+        let mut all = SmallVec::new();
+        for (part, (pin, object)) in header.parts.iter().zip(self.each(py)) {
+            all.push(pin.runs(order_in(part, pin, object)?)?);
+        }
+        Ok(all)
+    }
+
+    fn each<'a, 'py: 'a>(
+        &'a self,
+        py: Python<'py>,
+    ) -> impl Iterator<Item = (&'a Pin, &'a Bound<'py, PyAny>)> {
+        let objects = self.landing.objects.iter().map(move |object| object.bind(py));
+        self.pins.iter().zip(objects)
+    }
+}
+
+/// Memory without a shape takes the bytes as they come.
+fn order_in(part: &Part, pin: &Pin, object: &Bound<'_, PyAny>) -> PyResult<Order> {
+    let as_they_come = part.order == Order::C || layout::is_raw(pin, object)?;
+    Ok(if as_they_come { Order::C } else { part.order })
+}
+
+/// Move on by so many bytes; gives how many there were too many.
+fn skip(runs: &mut [Runs], mut nbytes: u64) -> u64 {
+    for runs in runs {
+        let len = nbytes.min(runs.left() as u64);
+        runs.skip(len as usize);
+        nbytes -= len;
+    }
+    nbytes
+}
+
+fn copy_in(all: &mut [Runs], mut from: Region) {
+    for runs in all {
+        let len = from.len.min(runs.left());
+        // SAFETY: `from` is of our own, where nobody writes now; `runs` is pinned memory of
+        // somebody else's.
+        unsafe { runs.copy_in(Region { len, ..from }) };
+        from = from.skip(len);
+    }
+}
+
+/// Bring over what an interrupted call has received into memory of its own.
+fn carry(
+    py: Python<'_>,
+    before: &Landing,
+    header: &Header,
+    to: &mut [Runs],
+    mut nbytes: u64,
+) -> PyResult<u64> {
+    let block = Block::new(64 * 1024);
+    for ((object, part), to) in before.objects.iter().zip(&header.parts).zip(to) {
+        let pin = Pin::new(object.bind(py), Access::Read)?;
+        let mut from = pin.runs(part.order)?;
+        from.truncate(usize::try_from(nbytes).unwrap_or(usize::MAX));
+        nbytes -= from.left() as u64;
+        while from.left() > 0 {
+            // SAFETY: the block is ours alone, and both arrays are pinned.
+            unsafe {
+                let len = from.copy_out(block.region());
+                to.copy_in(Region { len, ..block.region() });
+            }
+        }
+    }
+    Ok(nbytes)
+}

@@ -1,0 +1,27 @@
+//! Channels: messages of arrays over a stream.
+//!
+//! `base` is what a channel is; `sending` and `receiving` are the scripts of its calls, `inbox`
+//! what has come and was not asked for yet, `landing` the memory a payload goes to; `dtype`,
+//! `layout` and `meta` translate what a header says; `asyncio` and `blocking` are the faces.
+
+mod allocate;
+mod asyncio;
+mod base;
+mod blocking;
+mod dtype;
+mod header;
+mod inbox;
+mod landing;
+mod layout;
+mod memory;
+mod message;
+mod meta;
+mod receiving;
+mod sending;
+
+pub(super) use asyncio::{Channel, Header};
+pub(super) use base::BaseChannel;
+pub(super) use blocking::{BlockingChannel, BlockingHeader, Prepared};
+pub(super) use header::BaseHeader;
+pub(super) use memory::Memory;
+pub(super) use message::{Message, Part};

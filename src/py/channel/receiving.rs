@@ -1,0 +1,419 @@
+//! The script of a call that receives.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::allocate::{self, Allocation};
+use super::base::BaseChannel;
+use super::header::Maker;
+use super::inbox::{Inbox, Pending, discard};
+use super::landing::{Landing, Pinned};
+use super::message::Message;
+use crate::mem::Copying;
+use crate::net::Progress;
+use crate::py::base::BaseStream;
+use crate::py::errors::{incomplete, refused};
+use crate::py::script::{Alarm, Next, Script};
+use crate::wire::{Kind, WireError};
+
+/// What is wanted of the next message.
+pub(super) enum Want {
+    /// Nothing but the peer's hello.
+    Hello,
+    /// Its header; this makes the object of it.
+    Header(Maker),
+    /// All of it, in new memory.
+    Message(Allocation),
+    /// All of it, in this memory. None once it is at work.
+    Into(Option<Pinned>),
+    /// The object that it carries.
+    Object(Allocation),
+    /// That it is gone.
+    Nothing,
+}
+
+/// What to raise when the peer has ended the channel in good order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtEnd {
+    Incomplete,
+    StopIteration,
+    StopAsyncIteration,
+}
+
+/// One receive, from the first byte of a header to the last of the payload.
+pub(super) struct Receiving {
+    channel: Py<BaseChannel>,
+    stream: Py<BaseStream>,
+    want: Want,
+    /// The message it has to be, if a header is at hand.
+    number: Option<u64>,
+    at_end: AtEnd,
+    inbox: Option<Inbox>,
+    asked: Asked,
+    progress: Arc<Progress>,
+}
+
+/// What the job under way does.
+enum Asked {
+    Nothing,
+    ReadAhead,
+    /// Fills this.
+    Fill(Landing),
+    /// Drops the rest of a payload; then this number of bytes will have been taken.
+    Discard,
+}
+
+impl Receiving {
+    pub(super) fn new(channel: &Bound<'_, BaseChannel>, want: Want) -> Receiving {
+        Receiving {
+            channel: channel.clone().unbind(),
+            stream: channel.get().stream().clone_ref(channel.py()),
+            want,
+            number: None,
+            at_end: AtEnd::Incomplete,
+            inbox: None,
+            asked: Asked::Nothing,
+            progress: Progress::new(0, 0),
+        }
+    }
+
+    /// Only of this message.
+    pub(super) fn of(mut self, number: u64) -> Receiving {
+        self.number = Some(number);
+        self
+    }
+
+    /// As a step of a loop over messages.
+    pub(super) fn or(mut self, at_end: AtEnd) -> Receiving {
+        self.at_end = at_end;
+        self
+    }
+
+    /// Go on from what has been read ahead, to the next job or the end.
+    fn proceed(&mut self, py: Python<'_>, mut inbox: Inbox) -> PyResult<Next> {
+        let channel = self.channel.get();
+        if channel.theirs().is_none() {
+            match inbox.hello() {
+                Ok(Some(hello)) => channel.meet(hello),
+                Ok(None) => return Ok(self.read_ahead(inbox, crate::wire::HELLO_LEN)),
+                Err(error) => return Err(self.violation(py, inbox, &error)),
+            }
+        }
+        if matches!(self.want, Want::Hello) {
+            self.inbox = Some(inbox);
+            return Ok(Next::Done(py.None()));
+        }
+        if let Some(number) = self.number
+            && inbox.pending.as_ref().is_none_or(|pending| pending.number != number)
+        {
+            self.inbox = Some(inbox);
+            return Err(refused(py, "this message has been read or skipped already".to_owned()));
+        }
+        if inbox.pending.is_none() {
+            match inbox.header() {
+                Ok(Ok(())) => {}
+                Ok(Err(needed)) => return Ok(self.read_ahead(inbox, needed)),
+                Err(error) => return Err(self.violation(py, inbox, &error)),
+            }
+        }
+        let pending = inbox.pending.take().expect("it has been parsed");
+        let next = self.deliver(py, &mut inbox, pending);
+        self.inbox = Some(inbox);
+        match next {
+            Err(error) if is_violation(py, &error) => {
+                Err(self.channel.get().break_off(py, error.value(py).to_string()))
+            }
+            next => next,
+        }
+    }
+
+    fn read_ahead(&mut self, mut inbox: Inbox, needed: usize) -> Next {
+        let job = inbox.read_ahead(needed);
+        self.inbox = Some(inbox);
+        self.asked = Asked::ReadAhead;
+        Next::Move(job)
+    }
+
+    fn violation(&mut self, py: Python<'_>, inbox: Inbox, error: &WireError) -> PyErr {
+        self.inbox = Some(inbox);
+        self.channel.get().break_off_for(py, error)
+    }
+
+    /// A header has come: what to do with its payload. It stays pending until that is done.
+    fn deliver(
+        &mut self,
+        py: Python<'_>,
+        inbox: &mut Inbox,
+        mut pending: Pending,
+    ) -> PyResult<Next> {
+        if self.is_broken_off(&pending) {
+            if self.number.is_some() && !matches!(self.want, Want::Nothing) {
+                inbox.pending = Some(pending);
+                return Err(refused(
+                    py,
+                    "the first bytes of this message are in the memory of a call that was \
+                     interrupted: give it the same memory, or skip()"
+                        .to_owned(),
+                ));
+            }
+            return self.discard(py, inbox, pending);
+        }
+        let header = Arc::clone(&pending.header);
+        let ready = match &mut self.want {
+            Want::Nothing => return self.discard(py, inbox, pending),
+            Want::Header(make) => {
+                let made = make(py, &self.channel, &header, pending.number);
+                inbox.pending = Some(pending);
+                return made.map(Next::Done);
+            }
+            Want::Into(given) => match given.take() {
+                Some(_) if header.kind == Kind::Object => Err(is_object(py)),
+                Some(given) => given.check(py, &header).map(|()| given),
+                None => unreachable!("a script ends with its landing"),
+            },
+            Want::Message(_) if header.kind == Kind::Object => Err(is_object(py)),
+            Want::Object(_) if header.kind == Kind::Arrays => Err(refused(
+                py,
+                "this message has arrays: receive it by recv or recv_into".to_owned(),
+            )),
+            Want::Message(allocation) | Want::Object(allocation) => {
+                make(py, self.channel.get(), &pending, allocation)
+            }
+            Want::Hello => unreachable!("satisfied before"),
+        };
+        let filled = ready.and_then(|pinned| {
+            let mut unread = |limit| inbox.consume(limit);
+            pinned.fill(py, &pending, &mut unread, &self.progress)
+        });
+        let (landing, job) = match filled {
+            Ok(filled) => filled,
+            Err(error) => {
+                inbox.pending = Some(pending);
+                return Err(error);
+            }
+        };
+        pending.taken = self.progress.transferred();
+        pending.landing = None;
+        inbox.pending = Some(pending);
+        match job {
+            Some(job) => {
+                self.asked = Asked::Fill(landing);
+                Ok(Next::Move(job))
+            }
+            None => self.complete(py, inbox, &landing).map(Next::Done),
+        }
+    }
+
+    /// Whether an earlier call has left the start of the message in memory of its user's, which
+    /// is not that of this call.
+    fn is_broken_off(&self, pending: &Pending) -> bool {
+        let Some(before) = pending.landing.as_ref().filter(|before| before.is_given()) else {
+            return false;
+        };
+        match &self.want {
+            Want::Into(Some(given)) => !given.landing().is_same(before),
+            _ => true,
+        }
+    }
+
+    /// Drop what is left of the payload.
+    fn discard(
+        &mut self,
+        py: Python<'_>,
+        inbox: &mut Inbox,
+        mut pending: Pending,
+    ) -> PyResult<Next> {
+        pending.taken += inbox.consume(pending.left()).len as u64;
+        pending.landing = None;
+        let left = pending.left();
+        self.progress.set(pending.taken, pending.header.payload);
+        inbox.pending = Some(pending);
+        if left == 0 {
+            return self.discarded(py, inbox);
+        }
+        self.asked = Asked::Discard;
+        Ok(Next::Move(discard(left, &self.progress)?))
+    }
+
+    /// The rest of a message is gone. That was it, or it goes on with the next one.
+    fn discarded(&mut self, py: Python<'_>, inbox: &mut Inbox) -> PyResult<Next> {
+        inbox.pending = None;
+        self.channel.get().counters.messages_skipped.fetch_add(1, Ordering::Relaxed);
+        if matches!(self.want, Want::Nothing) {
+            return Ok(Next::Done(py.None()));
+        }
+        self.progress.set(0, 0);
+        let inbox = std::mem::take(inbox);
+        self.proceed(py, inbox)
+    }
+
+    fn complete(
+        &self,
+        py: Python<'_>,
+        inbox: &mut Inbox,
+        landing: &Landing,
+    ) -> PyResult<Py<PyAny>> {
+        let pending = inbox.pending.take().expect("it stays until now");
+        let counters = &self.channel.get().counters;
+        counters.messages_received.fetch_add(1, Ordering::Relaxed);
+        counters.bytes_received.fetch_add(pending.header.payload, Ordering::Relaxed);
+        match self.want {
+            Want::Object(_) => unpickle(py, landing.objects()),
+            _ => Message::of(py, &pending.header, landing.objects()),
+        }
+    }
+
+    /// The peer has sent its last byte.
+    fn ended(&self, py: Python<'_>) -> PyErr {
+        let inbox = self.inbox.as_ref().expect("it is here between jobs");
+        if inbox.pending.is_some() || !inbox.unread().is_empty() {
+            return incomplete(py, "the peer ended the channel in the middle of a message");
+        }
+        match self.at_end {
+            AtEnd::Incomplete => incomplete(py, "the peer has ended the channel"),
+            AtEnd::StopIteration => PyStopIteration::new_err(()),
+            AtEnd::StopAsyncIteration => PyStopAsyncIteration::new_err(()),
+        }
+    }
+}
+
+impl Script for Receiving {
+    fn next(&mut self, py: Python<'_>, moved: Option<u64>) -> PyResult<Next> {
+        let channel = self.channel.get();
+        if self.inbox.is_none() {
+            self.inbox = Some(channel.take_inbox(py)?);
+            channel.say_hello();
+        }
+        match (std::mem::replace(&mut self.asked, Asked::Nothing), moved) {
+            (Asked::ReadAhead, Some(0)) => return Err(self.ended(py)),
+            (Asked::ReadAhead, Some(bytes)) => {
+                self.inbox.as_mut().expect("it is here between jobs").filled(bytes);
+            }
+            (Asked::Fill(landing), Some(_)) => {
+                let mut inbox = self.inbox.take().expect("it is here between jobs");
+                let completed = self.complete(py, &mut inbox, &landing);
+                self.inbox = Some(inbox);
+                return completed.map(Next::Done);
+            }
+            (Asked::Discard, Some(_)) => {
+                let mut inbox = self.inbox.take().expect("it is here between jobs");
+                let next = self.discarded(py, &mut inbox);
+                // If it went on, it has put back an inbox already: the one that was taken out.
+                self.inbox.get_or_insert(inbox);
+                return next;
+            }
+            _ => {}
+        }
+        let inbox = self.inbox.take().expect("it is here between jobs");
+        self.proceed(py, inbox)
+    }
+
+    fn stream(&self) -> &Py<BaseStream> {
+        &self.stream
+    }
+
+    fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    fn wake_by(&mut self, _alarm: Alarm) -> bool {
+        unreachable!("it never waits for a turn")
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.channel)?;
+        visit.call(&self.stream)?;
+        if let Want::Into(Some(given)) = &self.want {
+            given.landing().traverse(visit)?;
+        }
+        if let Asked::Fill(landing) = &self.asked {
+            landing.traverse(visit)?;
+        }
+        match &self.inbox {
+            Some(inbox) => inbox.traverse(visit),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        let Some(mut inbox) = self.inbox.take() else { return };
+        let asked = std::mem::replace(&mut self.asked, Asked::Nothing);
+        if let Some(pending) = &mut inbox.pending {
+            match asked {
+                Asked::Fill(landing) => {
+                    // Interrupted: what has come is there, and the next call goes on from it.
+                    pending.taken = self.progress.transferred();
+                    pending.landing = Some(landing);
+                }
+                Asked::Discard => pending.taken = self.progress.transferred(),
+                _ => {}
+            }
+        }
+        self.channel.get().give_back(inbox);
+    }
+}
+
+impl Want {
+    /// An object, if the channel may load one.
+    pub(super) fn object(channel: &Bound<'_, BaseChannel>) -> PyResult<Want> {
+        if !channel.get().options().allow_pickle {
+            return Err(refused(channel.py(), NO_PICKLE.to_owned()));
+        }
+        Ok(Want::Object(Allocation::of(channel, None, false)))
+    }
+}
+
+pub(super) const NO_PICKLE: &str = "objects travel as pickles, which can run any code when they \
+     are loaded: open the channel with allow_pickle=True, at both ends, if you trust the peer";
+
+fn is_object(py: Python<'_>) -> PyErr {
+    refused(py, "this message is an object: receive it by recv_object".to_owned())
+}
+
+/// New memory for a message, or what an interrupted call has made.
+fn make(
+    py: Python<'_>,
+    channel: &BaseChannel,
+    pending: &Pending,
+    allocation: &Allocation,
+) -> PyResult<Pinned> {
+    if let Some(before) = &pending.landing {
+        let objects = before.objects().iter().map(|object| object.clone_ref(py)).collect();
+        return Landing::new(objects).pin(py, Copying::Allowed);
+    }
+    let limit = channel.options().max_message_bytes;
+    if pending.header.payload > limit {
+        let text = format!(
+            "the message has {} bytes, and max_message_bytes is {limit}: receive it into memory \
+             of your own, by recv_header() and read_into(), or skip() it",
+            pending.header.payload
+        );
+        return Err(refused(py, text));
+    }
+    let arrays = allocate::arrays(py, &pending.header, allocation)?;
+    let pinned = Landing::new(arrays).pin(py, Copying::Allowed)?;
+    pinned.check_made(&pending.header)?;
+    Ok(pinned)
+}
+
+fn unpickle(py: Python<'_>, parts: &[Py<PyAny>]) -> PyResult<Py<PyAny>> {
+    let Some((pickle, buffers)) = parts.split_first() else {
+        return Err(refused(py, "the object has no pickle".to_owned()));
+    };
+    let kwargs = PyDict::new(py);
+    kwargs.set_item(intern!(py, "buffers"), PyList::new(py, buffers)?)?;
+    let loads = py.import(intern!(py, "pickle"))?.getattr(intern!(py, "loads"))?;
+    Ok(loads.call((pickle,), Some(&kwargs))?.unbind())
+}
+
+fn is_violation(py: Python<'_>, error: &PyErr) -> bool {
+    error.get_type(py).name().is_ok_and(|name| name == "ProtocolError")
+}

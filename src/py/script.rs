@@ -1,0 +1,208 @@
+//! Calls that are more than one transfer, driven by either face.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use super::base::BaseStream;
+use super::blocking::run_until;
+use super::errors::{exception, with_progress};
+use super::job::Job;
+use super::operation::{Flow, Steps};
+use super::transfer::{Moving, Transfer};
+use super::wait::Wait;
+use super::waiter::Waiter;
+use super::{budget, convert};
+use crate::engine;
+use crate::net::{Error, Progress};
+
+/// What a call does, one transfer after the other. How to wait is the face's affair.
+pub(super) trait Script: Send {
+    /// What is next. `moved` are the bytes of the transfer that was asked for last, if it was one.
+    fn next(&mut self, py: Python<'_>, moved: Option<u64>) -> PyResult<Next>;
+
+    /// The stream it is about.
+    fn stream(&self) -> &Py<BaseStream>;
+
+    /// How far the call has come, for its user.
+    fn progress(&self) -> &Arc<Progress>;
+
+    /// Sleep by this while it waits its turn. False if that has come meanwhile.
+    fn wake_by(&mut self, alarm: Alarm) -> bool;
+
+    /// Visit the Python objects it holds.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+}
+
+/// What a script wants.
+#[expect(clippy::large_enum_variant, reason = "most are transfers, and it is taken apart at once")]
+pub(super) enum Next {
+    /// Bytes to be moved.
+    Move(Job),
+    /// To sleep until it is woken by what `wake_by` was given.
+    Wait,
+    /// Nothing more: this is its result.
+    Done(Py<PyAny>),
+    /// Nothing more: its result is how many bytes were moved.
+    Moved(u64),
+}
+
+/// How to wake whoever waits its turn.
+pub(super) enum Alarm {
+    Task(Py<Waiter>),
+    Thread(Arc<crate::sys::Event>),
+}
+
+impl Alarm {
+    /// False if there is nobody left to be woken, because the loop was closed.
+    pub(super) fn ring(&self, py: Python<'_>) -> bool {
+        match self {
+            Alarm::Task(waiter) if Waiter::forget_dead(waiter.bind(py)) => false,
+            Alarm::Task(waiter) => {
+                Waiter::wake(waiter.bind(py));
+                true
+            }
+            Alarm::Thread(event) => {
+                event.set();
+                true
+            }
+        }
+    }
+}
+
+/// A script on an asyncio loop.
+struct Following<S> {
+    // Dropped first: what a transfer moved has to be known when its script ends.
+    moving: Option<Moving>,
+    script: S,
+    wait: Wait,
+    begun: bool,
+}
+
+/// A script to be awaited.
+pub(super) fn awaitable<'py, S: Script + 'static>(
+    py: Python<'py>,
+    name: &'static str,
+    script: S,
+    timeout: Option<f64>,
+) -> PyResult<Bound<'py, Transfer>> {
+    let progress = Arc::clone(script.progress());
+    let wait = Wait::new(convert::timeout(timeout)?);
+    Transfer::of(py, name, progress, Following { moving: None, script, wait, begun: false })
+}
+
+impl<S: Script> Following<S> {
+    fn advance(&mut self, py: Python<'_>) -> PyResult<Flow> {
+        if !self.begun {
+            self.begun = true;
+            self.wait.begin();
+            if budget::spend_on(self.script.progress().nbytes()) {
+                return Ok(Flow::turn_of_the_loop(py));
+            }
+        }
+        if self.wait.wake(py)? && self.moving.is_none() && !self.wait.is_over_at_once() {
+            return Err(timed_out(py));
+        }
+        let mut moved = None;
+        loop {
+            if let Some(moving) = &mut self.moving {
+                match moving.step(py)? {
+                    Flow::Moved(bytes) => moved = Some(bytes),
+                    flow => return Ok(flow),
+                }
+                self.moving = None;
+            }
+            match self.script.next(py, moved.take())? {
+                Next::Done(value) => return Ok(Flow::Complete(value)),
+                Next::Moved(bytes) => return Ok(Flow::Moved(bytes)),
+                Next::Wait if self.wait.is_over_at_once() => return Err(timed_out(py)),
+                Next::Wait => {
+                    let waiter = Waiter::idle(py)?;
+                    let sleep = self.wait.park(py, waiter.bind(py))?;
+                    if self.script.wake_by(Alarm::Task(waiter)) {
+                        return Ok(Flow::Suspend(sleep));
+                    }
+                    self.wait.end(py);
+                }
+                Next::Move(job) => {
+                    let stream = self.script.stream().clone_ref(py);
+                    self.moving = Some(Moving::new(stream, job, self.wait.share()));
+                }
+            }
+        }
+    }
+}
+
+impl<S: Script> Steps for Following<S> {
+    fn step(&mut self, py: Python<'_>) -> PyResult<Flow> {
+        self.advance(py).map_err(|error| {
+            self.moving = None;
+            with_progress(py, error, self.script.progress())
+        })
+    }
+
+    fn interrupt(&mut self, py: Python<'_>, reason: PyErr) -> PyErr {
+        self.wait.end(py);
+        let reason = match self.moving.take() {
+            Some(mut moving) => moving.interrupt(py, reason),
+            None => reason,
+        };
+        with_progress(py, reason, self.script.progress())
+    }
+
+    fn is_asleep(&self) -> bool {
+        self.wait.is_asleep() || self.moving.as_ref().is_some_and(Moving::is_asleep)
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.wait.traverse(visit)?;
+        if let Some(moving) = &self.moving {
+            moving.traverse(visit)?;
+        }
+        self.script.traverse(visit)
+    }
+}
+
+/// Run a script to its end in this thread.
+pub(super) fn run(
+    py: Python<'_>,
+    mut script: impl Script,
+    timeout: Option<f64>,
+) -> PyResult<Py<PyAny>> {
+    let deadline = convert::deadline(convert::timeout(timeout)?);
+    follow(py, &mut script, deadline).map_err(|error| with_progress(py, error, script.progress()))
+}
+
+fn follow(
+    py: Python<'_>,
+    script: &mut impl Script,
+    deadline: Option<Instant>,
+) -> PyResult<Py<PyAny>> {
+    let mut moved = None;
+    loop {
+        match script.next(py, moved.take())? {
+            Next::Done(value) => return Ok(value),
+            Next::Moved(bytes) => return Ok(bytes.into_pyobject(py)?.into_any().unbind()),
+            Next::Wait => park(py, script, deadline)?,
+            Next::Move(job) => {
+                let stream = script.stream().bind(py).clone();
+                moved = Some(run_until(&stream, job, deadline)?);
+            }
+        }
+    }
+}
+
+fn park(py: Python<'_>, script: &mut impl Script, deadline: Option<Instant>) -> PyResult<()> {
+    let mut signals = || Ok::<_, super::errors::Failure>(Python::attach(|py| py.check_signals())?);
+    let prepare = |event| script.wake_by(Alarm::Thread(event));
+    let expired = py
+        .detach(|| engine::park(prepare, deadline, &mut signals))
+        .map_err(|failure| failure.into_exception(py, "the channel"))?;
+    if expired { Err(timed_out(py)) } else { Ok(()) }
+}
+
+fn timed_out(py: Python<'_>) -> PyErr {
+    exception(py, Error::TimedOut, "the channel")
+}

@@ -1,0 +1,100 @@
+use bytes::{Buf, BufMut};
+use smallvec::SmallVec;
+
+use super::WireError;
+use super::error::within;
+
+/// Dimensions of an array: more than NumPy has (NPY_MAXDIMS).
+pub const MAX_NDIM: usize = 64;
+
+/// Bytes of a part's description before its dtype.
+const FIXED_LEN: usize = 8;
+
+/// Bytes of a dtype's text. Ordinary ones have three; those of large structures some thousands.
+const MAX_DTYPE: u64 = 16 * 1024;
+
+/// One array of a message: what it is, not where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its dtype as text: "<f8", "bfloat16", or JSON for a structure.
+    pub dtype: SmallVec<[u8; 16]>,
+    /// Bytes of one item.
+    pub itemsize: u32,
+    /// The order in which its items travel.
+    pub order: Order,
+    /// Items in each dimension.
+    pub shape: SmallVec<[u64; 4]>,
+}
+
+/// The order in which an array's items travel, which is that of its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The last index changes fastest.
+    C,
+    /// The first one does, as in Fortran.
+    F,
+}
+
+impl Part {
+    /// Its bytes, which are all it has: no gaps. None if no memory can have it.
+    pub fn nbytes(&self) -> Option<u64> {
+        // As in NumPy, an extent of 0 does not excuse the others.
+        let extents = self.shape.iter().filter(|&&extent| extent > 0);
+        let span = extents.copied().try_fold(u64::from(self.itemsize), u64::checked_mul)?;
+        i64::try_from(span).ok()?;
+        self.shape.iter().all(|&extent| extent <= i64::MAX as u64).then_some(())?;
+        Some(if self.shape.contains(&0) { 0 } else { span })
+    }
+
+    /// Append the description.
+    ///
+    /// # Panics
+    /// If it is over a limit that `check` knows.
+    pub fn encode(&self, to: &mut Vec<u8>) {
+        to.put_u32_le(self.itemsize);
+        to.put_u8(match self.order {
+            Order::C => b'C',
+            Order::F => b'F',
+        });
+        to.put_u8(u8::try_from(self.shape.len()).expect("checked"));
+        to.put_u16_le(u16::try_from(self.dtype.len()).expect("checked"));
+        to.put_slice(&self.dtype);
+        self.shape.iter().for_each(|&extent| to.put_u64_le(extent));
+    }
+
+    /// Whether it may be sent.
+    pub fn check(&self) -> Result<(), WireError> {
+        within("dimensions of an array", self.shape.len() as u64, MAX_NDIM as u64)?;
+        within("bytes of a dtype's text", self.dtype.len() as u64, MAX_DTYPE)?;
+        self.nbytes().map(drop).ok_or(WireError::Nonsense("an array larger than any memory"))
+    }
+
+    /// Take a description from the front of `bytes`.
+    pub(super) fn parse(bytes: &mut &[u8]) -> Result<Part, WireError> {
+        let cut = || WireError::Nonsense("a description ends in the middle");
+        if bytes.len() < FIXED_LEN {
+            return Err(cut());
+        }
+        let itemsize = bytes.get_u32_le();
+        let order = match bytes.get_u8() {
+            b'C' => Order::C,
+            b'F' => Order::F,
+            _ => return Err(WireError::Nonsense("an order that is neither C nor F")),
+        };
+        let ndim = usize::from(bytes.get_u8());
+        let dtype_len = usize::from(bytes.get_u16_le());
+        within("dimensions of an array", ndim as u64, MAX_NDIM as u64)?;
+        within("bytes of a dtype's text", dtype_len as u64, MAX_DTYPE)?;
+        let (dtype, rest) = bytes.split_at_checked(dtype_len).ok_or_else(cut)?;
+        let (mut shape, rest) = rest.split_at_checked(ndim * 8).ok_or_else(cut)?;
+        *bytes = rest;
+        let part = Part {
+            dtype: SmallVec::from_slice(dtype),
+            itemsize,
+            order,
+            shape: (0..ndim).map(|_| shape.get_u64_le()).collect(),
+        };
+        part.check()?;
+        Ok(part)
+    }
+}
