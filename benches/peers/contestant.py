@@ -2,15 +2,15 @@
 
 `drive` returns, by kind of workload:
 
-- ping: {"latencies_ns": [one of each round trip]}
-- bulk, gather: {"seconds": [one of each message]}, from before the send until the one byte came
-  by which the server says that the whole message is in its memory
+- ping, message-ping: {"latencies_ns": [one of each round trip]}
+- bulk, gather, other kinds of message: {"seconds": [one of each message]}, from before the send
+  until the answer came by which the server says that the whole message is in its memory
 - many: {"seconds": in all, "per_connection": [seconds]}
 - beside: {"idle_echo_ns": [], "echo_ns": [], "ticker_late_ns": [], "bytes": sent in bulk}, and
   the server's result has a "ticker_late_ns" of its own
 
 `serve` returns {"verified": bool}. Content is checked outside of what is timed: before each message
-of bulk or gather the server poisons its memory and sends one byte to say "go". What `pattern`
+that is no round trip the server poisons the memory it has for it, and says "go". What `pattern`
 does to memory is not counted as the contestant's CPU time; `meter.measured` narrows down what is.
 """
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from .meter import measured
-from .pattern import fill, gather_buffers, landing, matches, poison
+from .pattern import fill, gather_buffers, landing, matches, poison, small_arrays
 
 __all__ = [
     "Contestant",
@@ -31,19 +31,24 @@ __all__ = [
     "matches",
     "measured",
     "poison",
+    "small_arrays",
 ]
 
 Result: TypeAlias = dict[str, Any]
 """Plain JSON values."""
 
+PINGS = frozenset({"ping", "message-ping"})
+"""Kinds of round trips."""
+
 
 @dataclass(frozen=True)
 class Workload:
     name: str
-    """As in "ping-64", "bulk-16M", "gather", "many-64", "many-1000", "beside"."""
+    """As in "ping-64", "bulk-16M", "gather", "many-1000", "beside", "message-bulk-16M"."""
 
     kind: str
-    """ "ping", "bulk", "gather", "many" or "beside"."""
+    """ "ping", "bulk", "gather", "many", "beside"; for messages that say what they hold
+    "message-ping", "message-bulk", "message-parts", "message-memory" or "message-object"."""
 
     transport: str
     """ "tcp" or "unix"."""

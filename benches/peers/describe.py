@@ -13,6 +13,7 @@ from . import namespace, placement
 LIBRARIES = (
     "pinwire",
     "numpy",
+    "pandas",
     "uvloop",
     "trio",
     "anyio",

@@ -24,13 +24,17 @@ _meter = _Meter()
 
 
 @contextmanager
-def measured() -> Iterator[None]:
-    """Around what is the contestant's own: connected, arrays touched, nothing sent yet."""
+def measured(fresh_bytes: int = 0) -> Iterator[None]:
+    """Around what is the contestant's own: connected, arrays touched, nothing sent yet.
+
+    `fresh_bytes` is what those arrays take that come into being meanwhile, one message's at a time.
+    """
     peak = _Peak()
     cpu, own = _cpu_seconds(), _meter.own_seconds
     yield
     _meter.cpu_seconds = _cpu_seconds() - cpu - (_meter.own_seconds - own)
-    _meter.peak_bytes = peak.growth()
+    growth = peak.growth()
+    _meter.peak_bytes = None if growth is None else max(0, growth - fresh_bytes)
 
 
 @contextmanager

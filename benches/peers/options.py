@@ -19,7 +19,10 @@ class Options:
     """The environment's name, in the process that was started into it."""
 
     def measures(self, workload: str) -> bool:
-        return not self.only or workload in self.only
+        """By its name, or by all that comes before one of the hyphens in it."""
+        return not self.only or any(
+            workload == name or workload.startswith(f"{name}-") for name in self.only
+        )
 
     def admits(self, name: str) -> bool:
         return not self.contestants or name in self.contestants
@@ -30,7 +33,7 @@ def parse() -> Options:
         prog="python -m benches.peers", description="pinwire beside its peers, in one run"
     )
     parser.add_argument("--quick", action="store_true", help="everything once, in small")
-    parser.add_argument("--only", metavar="WORKLOAD,...", default="", help="ping-64,bulk-16M,...")
+    parser.add_argument("--only", metavar="WORKLOAD,...", default="", help="ping-64,bulk,...")
     parser.add_argument("--contestants", metavar="NAME,...", default="", help="by full name")
     parser.add_argument("--rounds", type=int, metavar="N", help="of every workload")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default {RESULTS}")

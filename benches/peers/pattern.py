@@ -18,6 +18,10 @@ PART_BYTES = 64 * 1024
 PARTS = 100
 GATHER_BYTES = HEADER_BYTES + PARTS * PART_BYTES
 
+SMALL_BYTES = 4 * 1024
+SMALL_ARRAYS = 1000
+SMALL_TOTAL = SMALL_ARRAYS * SMALL_BYTES
+
 # Fits the second-level cache together with a copy, so that filling runs at memory speed.
 _BLOCK = np.random.default_rng(8).integers(0, 2**63, size=32 * 1024, dtype=np.uint64)
 _SCRATCH = np.ones_like(_BLOCK)
@@ -69,6 +73,11 @@ def landing(nbytes: int) -> Bytes:
 def gather_buffers() -> list[Bytes]:
     """A header and a hundred blocks, each a piece of memory of its own."""
     return [landing(HEADER_BYTES), *(landing(PART_BYTES) for _ in range(PARTS))]
+
+
+def small_arrays() -> list[Bytes]:
+    """A thousand arrays of a page each."""
+    return [landing(SMALL_BYTES) for _ in range(SMALL_ARRAYS)]
 
 
 def number_in(memory: Any) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .contestant import Contestant, Workload
+from .contestant import PINGS, Contestant, Workload
 
 # Libraries with threads of their own need more than one CPU a process.
 FREE = "messages"
@@ -18,7 +18,7 @@ FREE = "messages"
 @contextmanager
 def placed(side: str, contestant: Contestant, workload: Workload) -> Iterator[None]:
     """For the time of one call, where that applies."""
-    own = _cpus() if workload.kind == "ping" and contestant.family != FREE else None
+    own = _cpus() if workload.kind in PINGS and contestant.family != FREE else None
     if own is None:
         yield
         return

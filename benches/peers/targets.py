@@ -1,52 +1,17 @@
 """What the project wants to reach, and whether a run shows it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
+from . import message_targets
 from . import results as read
 from .results import Results, Spread
+from .row import Row
 from .workloads import MIB, TRANSPORTS
 
 C, OURS, UVLOOP, BLOCKING = "C loop", "pinwire asyncio", "pinwire uvloop", "pinwire blocking"
 BULK = {"16M": "16 MiB", "256M": "256 MiB", "1G": "1 GiB"}
 # Two figures that differ by less are the same figure.
 NOISE = 0.03
-
-
-@dataclass(frozen=True)
-class Row:
-    text: str
-    limit: float
-    at_most: bool
-    measured: Spread | None
-    unit: str = ""
-    scale: float = 1.0
-    """From what was measured to the unit."""
-
-    @property
-    def met(self) -> bool | None:
-        """By the median; None if it was not measured."""
-        if self.measured is None:
-            return None
-        figure = self.measured.median * self.scale
-        return figure <= self.limit if self.at_most else figure >= self.limit
-
-    @property
-    def target(self) -> str:
-        return f"{'at most' if self.at_most else 'at least'} {_figures(self.limit)}{self.unit}"
-
-    @property
-    def figure(self) -> str:
-        if self.measured is None:
-            return "not measured"
-        return f"{_figures(self.measured.median * self.scale)}{self.unit}"
-
-    @property
-    def range(self) -> str:
-        if self.measured is None:
-            return ""
-        low, high = (value * self.scale for value in (self.measured.low, self.measured.high))
-        return f"{_figures(low)}-{_figures(high)}"
 
 
 def rows(results: Results) -> list[Row]:
@@ -61,6 +26,7 @@ def rows(results: Results) -> list[Row]:
         _beside,
         _costs,
         _import_time,
+        message_targets.rows,
     )
     return [row for part in parts for row in part(results)]
 
@@ -191,8 +157,3 @@ def _import_time(results: Results) -> Iterator[Row]:
         pairs = zip(seconds["pinwire"], seconds["bare"], strict=True)
         extra = Spread.of(ours - bare for ours, bare in pairs)
     yield Row("import pinwire over bare Python", 30.0, True, extra, " ms", 1e3)
-
-
-def _figures(value: float) -> str:
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
-    return f"{value:.{digits}f}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .contestant import Workload
-from .pattern import GATHER_BYTES
+from .pattern import GATHER_BYTES, SMALL_TOTAL
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -12,6 +12,9 @@ TRANSPORTS = ("tcp", "unix")
 
 # The same for everybody who can be told, large enough that a call moves as much as it likes.
 WANTED_SOCKBUF = 1 * MIB
+
+# Ten columns of ten million float64.
+FRAME_BYTES = 800_000_000
 
 # Those whose gigabyte takes a second: the others' 256 MiB say the same in a quarter of the time.
 GIGABYTE = ("C loop", "socket", "asyncio sock_*", "pinwire asyncio", "pinwire blocking")
@@ -24,6 +27,9 @@ class Plan:
     rounds: int
     only: tuple[str, ...] | None = None
     """Names, or beginnings of names; None for all who take it."""
+    anew: bool = False
+    """Every round in new processes: memory that an earlier workload has freed, but its process has
+    kept, would hide what this one takes."""
 
     def invites(self, name: str) -> bool:
         return self.only is None or any(name.startswith(start) for start in self.only)
@@ -61,7 +67,7 @@ def full() -> list[Plan]:
             Plan(Workload("many-64", "many", transport, 64 * KIB, 16, 64), 5),
             Plan(Workload("many-1000", "many", transport, 64 * KIB, 2, 1000), 5),
         ]
-    return [*plans, Plan(Workload("beside", "beside", "tcp", 64 * MIB, 0), 5)]
+    return [*plans, Plan(Workload("beside", "beside", "tcp", 64 * MIB, 0), 5), *_messages()]
 
 
 def quick() -> list[Plan]:
@@ -84,6 +90,7 @@ def quick() -> list[Plan]:
         Plan(Workload("many-64", "many", "tcp", 64 * KIB, 2, 64), 1),
         Plan(Workload("many-100", "many", "unix", 64 * KIB, 2, 100), 1),
         Plan(Workload("beside", "beside", "tcp", MIB, 0), 1, ("pinwire asyncio", "asyncio sock")),
+        *_quick_messages(),
     ]
 
 
@@ -94,6 +101,42 @@ def outside() -> list[Plan]:
         Plan(Workload("bulk-16M", "bulk", "tcp", 16 * MIB, 6), 5, only),
         Plan(Workload("bulk-256M", "bulk", "tcp", 256 * MIB, 1), 5, only),
     ]
+
+
+def _messages() -> list[Plan]:
+    """Channels, and others that say what is in a message."""
+    plans = []
+    for transport in TRANSPORTS:
+        plans += [
+            Plan(Workload("message-ping-64", "message-ping", transport, 64, 2000), 7),
+            Plan(Workload("message-bulk-16M", "message-bulk", transport, 16 * MIB, 6), 5),
+            Plan(Workload("message-bulk-64M", "message-bulk", transport, 64 * MIB, 3), 5),
+            Plan(Workload("message-bulk-256M", "message-bulk", transport, 256 * MIB, 1), 5),
+            Plan(Workload("message-parts", "message-parts", transport, SMALL_TOTAL, 16), 5),
+            _memory(transport, 256 * MIB, 3),
+            Plan(Workload("message-object", "message-object", transport, FRAME_BYTES, 1), 5),
+        ]
+    return plans
+
+
+def _quick_messages() -> list[Plan]:
+    plans = []
+    for transport in TRANSPORTS:
+        plans += [
+            Plan(Workload("message-ping-64", "message-ping", transport, 64, 50), 1),
+            Plan(Workload("message-parts", "message-parts", transport, SMALL_TOTAL, 1), 1),
+            Plan(Workload("message-object", "message-object", transport, FRAME_BYTES // 100, 1), 1),
+        ]
+    return [
+        *plans,
+        Plan(Workload("message-bulk-16M", "message-bulk", "tcp", 16 * MIB, 1), 1),
+        _memory("tcp", 16 * MIB, 1),
+    ]
+
+
+def _memory(transport: str, size: int, rounds: int) -> Plan:
+    workload = Workload("message-memory", "message-memory", transport, size, 1)
+    return Plan(workload, rounds, ("pinwire Channel asyncio",), anew=True)
 
 
 def granted_sockbuf() -> int:

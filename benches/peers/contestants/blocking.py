@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from ..contestant import Contestant, Result, Workload, measured, poison
+from ..contestant import PINGS, Contestant, Result, Workload, measured, poison
 from ..pattern import fill_parts, parts_match
-from . import sockets
-from .flows import ACK, GO, parts_of
-from .kit import Buffer
+from . import objects, sockets
+from .flows import ACK, GO, parts_of, whole
+from .kit import Buffer, Landed
 
 
 class BlockingWire(Protocol):
@@ -24,14 +24,22 @@ class BlockingWire(Protocol):
     def close(self) -> object: ...
 
 
-BlockingAccept: TypeAlias = Callable[[], BlockingWire]
+class BlockingFreshWire(BlockingWire, Protocol):
+    """One that also receives into memory which it makes."""
+
+    def recv_fresh(self) -> Landed: ...
+
+
+BlockingAccept: TypeAlias = Callable[[], Any]
+"""For a BlockingWire, or a wire of `objects`."""
+Flow: TypeAlias = Callable[[Any, Workload], Result]
 
 
 class Opener(Protocol):
     def listen(
         self, workload: Workload, /
     ) -> AbstractContextManager[tuple[str, BlockingAccept]]: ...
-    def connect(self, workload: Workload, address: str, /) -> BlockingWire: ...
+    def connect(self, workload: Workload, address: str, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,8 @@ class BlockingContestant:
     kinds: frozenset[str] = frozenset({"ping", "bulk", "gather"})
     sets_buffers: bool = False
     family: str = "blocking"
+    fresh: bool = False
+    """Receives into memory that is made for each message."""
 
     def takes(self, workload: Workload) -> bool:
         return workload.kind in self.kinds and (self.sets_buffers or workload.sockbuf is None)
@@ -50,17 +60,28 @@ class BlockingContestant:
         with self.opener.listen(workload) as (address, accept):
             ready(address)
             wire = accept()
-            serve = serve_ping if workload.kind == "ping" else serve_messages
-            result = serve(wire, workload)
+            result = self._server(workload)(wire, workload)
             wire.close()
             return result
 
     def drive(self, workload: Workload, address: str) -> Result:
         wire = self.opener.connect(workload, address)
-        drive = drive_ping if workload.kind == "ping" else drive_messages
-        result = drive(wire, workload)
+        result = _client(workload)(wire, workload)
         wire.close()
         return result
+
+    def _server(self, workload: Workload) -> Flow:
+        if workload.kind in PINGS:
+            return serve_ping
+        if workload.kind == "message-object":
+            return objects.serve_blocking
+        return serve_fresh if self.fresh else serve_messages
+
+
+def _client(workload: Workload) -> Flow:
+    if workload.kind in PINGS:
+        return drive_ping
+    return objects.drive_blocking if workload.kind == "message-object" else drive_messages
 
 
 def serve_ping(wire: BlockingWire, workload: Workload) -> Result:
@@ -99,6 +120,20 @@ def serve_messages(wire: BlockingWire, workload: Workload) -> Result:
                 wire.recv_parts(parts)
             wire.send(ACK)
             verified &= parts_match(parts, number)
+    return {"verified": verified}
+
+
+def serve_fresh(wire: BlockingFreshWire, workload: Workload) -> Result:
+    verified = True
+    with measured(workload.size):
+        for number in range(workload.count):
+            wire.send(GO)
+            parts = wire.recv_fresh().parts
+            wire.send(ACK)
+            verified &= whole(parts, number, workload)
+            # Memory that is given back may come again; and not two messages in it at once.
+            poison(*parts)
+            del parts
     return {"verified": verified}
 
 

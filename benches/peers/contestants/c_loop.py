@@ -45,7 +45,7 @@ class CLoop:
     )
 
     def takes(self, workload: Workload) -> bool:
-        return workload.kind != "beside"
+        return workload.kind in {"ping", "bulk", "gather", "many"}
 
     def serve(self, workload: Workload, ready: Callable[[str], None]) -> Result:
         with _start("serve", workload) as program:

@@ -1,15 +1,27 @@
 """The two sides of every workload, for contestants with a loop."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-from ..contestant import Result, Workload, gather_buffers, landing, measured, poison
-from ..pattern import fill_parts, parts_match
-from . import beside, many
-from .kit import Kit, Wire
+from ..contestant import (
+    PINGS,
+    Result,
+    Workload,
+    gather_buffers,
+    landing,
+    measured,
+    poison,
+    small_arrays,
+)
+from ..pattern import Bytes, fill_parts, parts_match
+from . import beside, many, objects
+from .kit import Buffer, FreshWire, Kit, Wire
 
 GO, ACK = b"g", b"a"
+
+Flow: TypeAlias = Callable[[Any, Workload], Awaitable[Result]]
 
 
 @dataclass(frozen=True)
@@ -22,6 +34,8 @@ class LoopContestant:
     kit: Kit
     kinds: frozenset[str] = frozenset({"ping", "bulk", "gather", "many", "beside"})
     sets_buffers: bool = False
+    fresh: bool = False
+    """Receives into memory that is made for each message."""
 
     def takes(self, workload: Workload) -> bool:
         return workload.kind in self.kinds and (self.sets_buffers or workload.sockbuf is None)
@@ -38,8 +52,7 @@ class LoopContestant:
                     result.update(await beside.serve(self.kit, workload, accept))
                 else:
                     wire = await accept()
-                    serve = serve_ping if workload.kind == "ping" else serve_messages
-                    result.update(await serve(wire, workload))
+                    result.update(await self._server(workload)(wire, workload))
                     await wire.close()
 
         self.kit.run(main)
@@ -55,12 +68,24 @@ class LoopContestant:
                 result.update(await beside.drive(self.kit, workload, address))
             else:
                 wire = await self.kit.connect(workload, address)
-                drive = drive_ping if workload.kind == "ping" else drive_messages
-                result.update(await drive(wire, workload))
+                result.update(await _client(workload)(wire, workload))
                 await wire.close()
 
         self.kit.run(main)
         return result
+
+    def _server(self, workload: Workload) -> Flow:
+        if workload.kind in PINGS:
+            return serve_ping
+        if workload.kind == "message-object":
+            return objects.serve
+        return serve_fresh if self.fresh else serve_messages
+
+
+def _client(workload: Workload) -> Flow:
+    if workload.kind in PINGS:
+        return drive_ping
+    return objects.drive if workload.kind == "message-object" else drive_messages
 
 
 async def serve_ping(wire: Wire, workload: Workload) -> Result:
@@ -102,6 +127,20 @@ async def serve_messages(wire: Wire, workload: Workload) -> Result:
     return {"verified": verified}
 
 
+async def serve_fresh(wire: FreshWire, workload: Workload) -> Result:
+    verified = True
+    with measured(workload.size):
+        for number in range(workload.count):
+            await wire.send(GO)
+            parts = (await wire.recv_fresh()).parts
+            await wire.send(ACK)
+            verified &= whole(parts, number, workload)
+            # Memory that is given back may come again; and not two messages in it at once.
+            poison(*parts)
+            del parts
+    return {"verified": verified}
+
+
 async def drive_messages(wire: Wire, workload: Workload) -> Result:
     parts, seconds = parts_of(workload), []
     sign = memoryview(bytearray(1))
@@ -119,8 +158,20 @@ async def drive_messages(wire: Wire, workload: Workload) -> Result:
     return {"seconds": seconds}
 
 
-def parts_of(workload: Workload) -> Sequence[memoryview]:
-    """The pieces of memory one message is made of."""
-    gathers = workload.kind == "gather"
-    arrays = gather_buffers() if gathers else [landing(workload.size)]
-    return [memoryview(array) for array in arrays]
+def parts_of(workload: Workload) -> Sequence[Buffer]:
+    """The pieces of memory one message is made of, as every library takes them."""
+    arrays = arrays_of(workload)
+    # Arrays are what a message with many parts is for.
+    return arrays if workload.kind == "message-parts" else [memoryview(each) for each in arrays]
+
+
+def arrays_of(workload: Workload) -> list[Bytes]:
+    """The same as arrays."""
+    several = {"gather": gather_buffers, "message-parts": small_arrays}.get(workload.kind)
+    return several() if several else [landing(workload.size)]
+
+
+def whole(parts: Sequence[Buffer], number: int, workload: Workload) -> bool:
+    """Whether `parts`, in memory that is not ours, are message `number` and all of it."""
+    nbytes = sum(memoryview(part).nbytes for part in parts)
+    return nbytes == workload.size and parts_match(parts, number)

@@ -23,6 +23,17 @@ class Wire(Protocol):
     def close(self) -> Awaitable[object]: ...
 
 
+class Landed(Protocol):
+    @property
+    def parts(self) -> Sequence[Buffer]: ...
+
+
+class FreshWire(Wire, Protocol):
+    """One that also receives into memory which it makes."""
+
+    def recv_fresh(self) -> Awaitable[Landed]: ...
+
+
 Accept: TypeAlias = Callable[[], Awaitable[Wire]]
 
 

@@ -11,7 +11,7 @@ import pinwire.blocking
 
 from ..contestant import Contestant, Workload
 from .asyncio_ import LoopKit
-from .blocking import BlockingAccept, BlockingContestant
+from .blocking import BlockingAccept, BlockingContestant, BlockingWire
 from .flows import LoopContestant
 from .kit import Accept, Wire
 
@@ -33,9 +33,10 @@ class PinwireKit(LoopKit):
         self,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
         busy_poll: float = 0.0,
+        wrap: Callable[[Any], Wire] = StreamWire,
     ) -> None:
         super().__init__(loop_factory)
-        self._busy_poll = busy_poll
+        self._busy_poll, self._wrap = busy_poll, wrap
 
     @asynccontextmanager
     async def listen(self, workload: Workload) -> AsyncIterator[tuple[str, Accept]]:
@@ -43,27 +44,29 @@ class PinwireKit(LoopKit):
         async with pinwire.listen(_listen_address(workload), **options) as listener:
 
             async def accept() -> Wire:
-                return StreamWire(await listener.accept())
+                return self._wrap(await listener.accept())
 
             yield listener.address, accept
 
     async def connect(self, workload: Workload, address: str) -> Wire:
-        return StreamWire(await pinwire.connect(address, **_options(workload, self._busy_poll)))
+        return self._wrap(await pinwire.connect(address, **_options(workload, self._busy_poll)))
 
 
 class PinwireBlocking:
-    def __init__(self, busy_poll: float = 0.0) -> None:
-        self._busy_poll = busy_poll
+    def __init__(
+        self, busy_poll: float = 0.0, wrap: Callable[[Any], BlockingWire] = StreamWire
+    ) -> None:
+        self._busy_poll, self._wrap = busy_poll, wrap
 
     @contextmanager
     def listen(self, workload: Workload) -> Iterator[tuple[str, BlockingAccept]]:
         options = _options(workload, self._busy_poll)
         with pinwire.blocking.listen(_listen_address(workload), **options) as listener:
-            yield listener.address, lambda: StreamWire(listener.accept())
+            yield listener.address, lambda: self._wrap(listener.accept())
 
     def connect(self, workload: Workload, address: str) -> Any:
         options = _options(workload, self._busy_poll)
-        return StreamWire(pinwire.blocking.connect(address, **options))
+        return self._wrap(pinwire.blocking.connect(address, **options))
 
 
 def _listen_address(workload: Workload) -> str:
@@ -83,10 +86,18 @@ def _options(workload: Workload, busy_poll: float) -> dict[str, Any]:
 
 SETTINGS = "send_buffer, send_buffers, recv_exactly_into, recv_buffers_into; its defaults"
 PING = frozenset({"ping"})
+# What channels, which move the same arrays as messages, are held against.
+BARE = frozenset({"message-ping", "message-bulk"})
+LOOP_KINDS = LoopContestant.kinds | BARE
+BLOCKING_KINDS = BlockingContestant.kinds | BARE
 
 CONTESTANTS: tuple[Contestant, ...] = (
-    LoopContestant("pinwire asyncio", "asyncio", SETTINGS, PinwireKit(None), sets_buffers=True),
-    BlockingContestant("pinwire blocking", SETTINGS, PinwireBlocking(), sets_buffers=True),
+    LoopContestant(
+        "pinwire asyncio", "asyncio", SETTINGS, PinwireKit(None), LOOP_KINDS, sets_buffers=True
+    ),
+    BlockingContestant(
+        "pinwire blocking", SETTINGS, PinwireBlocking(), BLOCKING_KINDS, sets_buffers=True
+    ),
     BlockingContestant(
         "pinwire blocking busy_poll",
         f"{SETTINGS} but busy_poll of 1 ms",

@@ -6,18 +6,19 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import zmq
 import zmq.asyncio
 
-from ..contestant import Contestant, Result, Workload, gather_buffers, landing, measured, poison
-from ..pattern import fill_parts, parts_match
+from ..contestant import PINGS, Contestant, Result, Workload, gather_buffers, measured, poison
+from ..pattern import fill_parts
+from .flows import arrays_of, whole
 
 SETTINGS = (
     "PAIR, HWM 0, TCP_NODELAY by libzmq; copy=False, track=False from pyzmq's own threshold of"
-    " 64 KiB on; bulk lands in libzmq's frames (recv(copy=False)), gather by recv_into (a memcpy)"
+    " 64 KiB on; bulk and many arrays land in libzmq's frames (recv_multipart(copy=False)), gather"
+    " by recv_into (a memcpy)"
 )
+KINDS = frozenset({"ping", "bulk", "gather", "message-ping", "message-parts"})
 
 
 class Pyzmq:
@@ -26,12 +27,12 @@ class Pyzmq:
     settings = SETTINGS
 
     def takes(self, workload: Workload) -> bool:
-        return workload.kind in {"ping", "bulk", "gather"}
+        return workload.kind in KINDS
 
     def serve(self, workload: Workload, ready: Callable[[str], None]) -> Result:
-        with zmq.Context() as context, _pair(context, workload) as sock:
-            _bind(sock, workload, ready)
-            if workload.kind == "ping":
+        with zmq.Context() as context, pair(context, workload) as sock:
+            ready(bind(sock, workload))
+            if workload.kind in PINGS:
                 for _ in range(workload.count):
                     sock.send(sock.recv())
                 return {"verified": True}
@@ -43,17 +44,18 @@ class Pyzmq:
                 sock.send(b"go")
                 for part in given:
                     sock.recv_into(part)
-                landed = given or [sock.recv(copy=False).buffer]
+                frames = [] if given else sock.recv_multipart(copy=False)
                 sock.send(b"ack")
-                verified &= parts_match(landed, number)
+                landed = given or [frame.buffer for frame in frames]
+                verified &= whole(landed, number, workload)
                 # Not two messages in memory at once.
-                del landed
+                del frames, landed
             return {"verified": verified}
 
     def drive(self, workload: Workload, address: str) -> Result:
-        with zmq.Context() as context, _pair(context, workload) as sock:
+        with zmq.Context() as context, pair(context, workload) as sock:
             sock.connect(address)
-            if workload.kind == "ping":
+            if workload.kind in PINGS:
                 message, latencies = bytes(workload.size), []
                 with measured():
                     for _ in range(workload.count):
@@ -62,7 +64,7 @@ class Pyzmq:
                         sock.recv()
                         latencies.append(time.perf_counter_ns() - begin)
                 return {"latencies_ns": latencies}
-            source, seconds = _source(workload), []
+            source, seconds = arrays_of(workload), []
             with measured():
                 for number in range(workload.count):
                     fill_parts(source, number)
@@ -80,7 +82,7 @@ class PyzmqAsyncio:
     settings = f"zmq.asyncio; {SETTINGS}"
 
     def takes(self, workload: Workload) -> bool:
-        return workload.kind in {"ping", "bulk", "gather"}
+        return workload.kind in KINDS
 
     def serve(self, workload: Workload, ready: Callable[[str], None]) -> Result:
         return asyncio.run(self._serve(workload, ready))
@@ -89,9 +91,9 @@ class PyzmqAsyncio:
         return asyncio.run(self._drive(workload, address))
 
     async def _serve(self, workload: Workload, ready: Callable[[str], None]) -> Result:
-        with zmq.asyncio.Context() as context, _pair(context, workload) as sock:
-            _bind(sock, workload, ready)
-            if workload.kind == "ping":
+        with zmq.asyncio.Context() as context, pair(context, workload) as sock:
+            ready(bind(sock, workload))
+            if workload.kind in PINGS:
                 for _ in range(workload.count):
                     await sock.send(await sock.recv())
                 return {"verified": True}
@@ -103,16 +105,17 @@ class PyzmqAsyncio:
                 await sock.send(b"go")
                 for part in given:
                     await sock.recv_into(part)
-                landed = given or [(await sock.recv(copy=False)).buffer]
+                frames = [] if given else await sock.recv_multipart(copy=False)
                 await sock.send(b"ack")
-                verified &= parts_match(landed, number)
-                del landed
+                landed = given or [frame.buffer for frame in frames]
+                verified &= whole(landed, number, workload)
+                del frames, landed
             return {"verified": verified}
 
     async def _drive(self, workload: Workload, address: str) -> Result:
-        with zmq.asyncio.Context() as context, _pair(context, workload) as sock:
+        with zmq.asyncio.Context() as context, pair(context, workload) as sock:
             sock.connect(address)
-            if workload.kind == "ping":
+            if workload.kind in PINGS:
                 message, latencies = bytes(workload.size), []
                 with measured():
                     for _ in range(workload.count):
@@ -121,7 +124,7 @@ class PyzmqAsyncio:
                         await sock.recv()
                         latencies.append(time.perf_counter_ns() - begin)
                 return {"latencies_ns": latencies}
-            source, seconds = _source(workload), []
+            source, seconds = arrays_of(workload), []
             with measured():
                 for number in range(workload.count):
                     fill_parts(source, number)
@@ -133,7 +136,8 @@ class PyzmqAsyncio:
             return {"seconds": seconds}
 
 
-def _pair(context: Any, workload: Workload) -> Any:
+def pair(context: Any, workload: Workload) -> Any:
+    """A socket for either end."""
     sock = context.socket(zmq.PAIR)
     sock.set_hwm(0)
     # What was sent last, an echo or an acknowledgement, still has to leave on close.
@@ -143,17 +147,14 @@ def _pair(context: Any, workload: Workload) -> Any:
     return sock
 
 
-def _bind(sock: Any, workload: Workload, ready: Callable[[str], None]) -> None:
+def bind(sock: Any, workload: Workload) -> str:
+    """Its address, as `connect` takes it."""
     sock.bind(
         f"ipc://@pinwire-{uuid.uuid4().hex}"
         if workload.transport == "unix"
         else "tcp://127.0.0.1:*"
     )
-    ready(sock.last_endpoint.decode())
-
-
-def _source(workload: Workload) -> list[npt.NDArray[np.uint8]]:
-    return gather_buffers() if workload.kind == "gather" else [landing(workload.size)]
+    return str(sock.last_endpoint.decode())
 
 
 CONTESTANTS: tuple[Contestant, ...] = (Pyzmq(), PyzmqAsyncio())

@@ -10,6 +10,11 @@ from .pinwire_ import SETTINGS, PinwireKit
 CONTESTANTS: tuple[Contestant, ...] = (
     *contestants("uvloop", uvloop.new_event_loop),
     LoopContestant(
-        "pinwire uvloop", "uvloop", SETTINGS, PinwireKit(uvloop.new_event_loop), sets_buffers=True
+        "pinwire uvloop",
+        "uvloop",
+        SETTINGS,
+        PinwireKit(uvloop.new_event_loop),
+        LoopContestant.kinds | {"message-ping"},
+        sets_buffers=True,
     ),
 )

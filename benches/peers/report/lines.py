@@ -11,6 +11,8 @@ from ..results import Entry, Metric, Results, Sides, Spread
 from .style import is_c, ours
 
 GB = 1e9
+# Kinds with a speed: one message at a time, timed until it is there.
+BULK = frozenset({"bulk", "gather", "message-bulk", "message-parts", "message-object"})
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Table:
         if time is None:
             return None
         names = read.names_in(self.entry)
-        bulk = self.kind in {"bulk", "gather"}
+        bulk = self.kind in BULK
         tail = TAILS.get(self.kind)
         gigabytes = self.size * int(self.workload["count"]) / GB
         return Line(
@@ -136,8 +138,14 @@ TIMES: dict[str, Metric] = {
     "gather": _seconds(read.message_seconds),
     "many": _seconds(read.total_seconds),
     "beside": _client("echo_ns", "median"),
+    "message-ping": read.latency,
+    **dict.fromkeys(
+        ("message-bulk", "message-parts", "message-memory", "message-object"),
+        _seconds(read.message_seconds),
+    ),
 }
 TAILS: dict[str, Metric] = {
     "ping": _client("latencies_ns", "p99"),
     "beside": _client("echo_ns", "p99"),
+    "message-ping": _client("latencies_ns", "p99"),
 }

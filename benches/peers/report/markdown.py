@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..results import Spread
-from ..targets import Row
+from ..row import Row
 from .durations import duration
 from .lines import Line, Table
 from .plots import Plot, size_words
@@ -31,6 +31,9 @@ READING = """\
   *Share of pinwire* is the same against the quickest of pinwire's faces in that round.
 - A message of bulk is timed from before the send until the server has said, by one byte, that the
   whole of it is in its memory. What arrived is compared byte by byte outside of that time.
+- Arrays as a message, or as an object, come with a header that says what they are. A channel stands
+  there beside its bare stream, which moves the same bytes between sides that know how many they
+  are; what is called *recv* receives into fresh memory, which the kernel has to clear.
 - CPU seconds per GB are those of the whole process, user and system; memory is the peak above the
   arrays that either side has to hold anyway.
 - Everyone runs with the best settings that we know of; they stand above, to be corrected.
@@ -151,6 +154,11 @@ def _title(table: Table) -> str:
         "gather": "A header and 100 blocks of 64 KiB as one message",
         "many": f"{table.workload.get('connections')} connections at once",
         "beside": "Echo beside bulk on the same loop",
+        "message-ping": f"Round trips of an array of {size_words(table.size)} as a message",
+        "message-bulk": f"An array of {size_words(table.size)} as a message",
+        "message-parts": "1,000 arrays of 4 KiB as one message",
+        "message-memory": f"Memory for a message of {size_words(table.size)}, in new processes",
+        "message-object": f"A DataFrame of {table.size / 1e6:g} MB as an object",
     }.get(table.kind, str(table.workload["name"]))
     buffers = table.workload.get("sockbuf")
     suffix = f", socket buffers of {size_words(buffers)}" if buffers else ""

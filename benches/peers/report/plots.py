@@ -12,6 +12,11 @@ from . import bars, dots, ridges
 from .lines import Line, Table
 
 TRANSPORTS = {"tcp": "TCP", "unix": "unix sockets"}
+MESSAGES = {
+    "message-bulk": "one large array",
+    "message-parts": "1,000 x 4 KiB",
+    "message-object": "a DataFrame",
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ def draw(tables: Sequence[Table], folder: Path) -> list[Plot]:
         drawn.append(_latency(own, words, folder / f"latency-{transport}.png"))
     drawn.append(_beside(tables, folder / "beside.png"))
     drawn.append(_cpu(tables, folder / "cpu.png"))
+    drawn.append(_messages(tables, folder / "messages.png"))
     return [plot for plot in drawn if plot is not None]
 
 
@@ -44,13 +50,7 @@ def _throughput(tables: Sequence[Table], words: str, path: Path) -> Plot | None:
     sizes = sorted(_bulk(tables), key=lambda table: table.size)
     if not sizes:
         return None
-    panels = [
-        bars.Panel(
-            size_words(table.size),
-            {line.name: (line.speed.median,) for line in table.lines if line.speed is not None},
-        )
-        for table in sizes
-    ]
+    panels = [_speeds(table, size_words(table.size)) for table in sizes]
     bars.draw(
         path,
         f"Throughput over {words}",
@@ -138,6 +138,29 @@ def _cpu(tables: Sequence[Table], path: Path) -> Plot | None:
         )
         return Plot(path.name, "CPU seconds per GB by contestant")
     return None
+
+
+def _messages(tables: Sequence[Table], path: Path) -> Plot | None:
+    over_tcp = [table for table in tables if table.transport == "tcp"]
+    # Of several sizes, the largest.
+    by_kind = {table.kind: table for table in sorted(over_tcp, key=lambda table: table.size)}
+    panels = [_speeds(by_kind[kind], words) for kind, words in MESSAGES.items() if kind in by_kind]
+    if not panels:
+        return None
+    bars.draw(
+        path,
+        "Messages that say what they hold, over TCP",
+        "GB/s, median, until the peer has said that it has the arrays or the object. Bare streams"
+        " for comparison.",
+        _ordered(panels, reverse=True),
+        panels,
+    )
+    return Plot(path.name, "Throughput of messages over TCP by contestant and what they hold")
+
+
+def _speeds(table: Table, title: str) -> bars.Panel:
+    speeds = {line.name: (line.speed.median,) for line in table.lines if line.speed is not None}
+    return bars.Panel(title, speeds)
 
 
 def _bulk(tables: Iterable[Table]) -> list[Table]:

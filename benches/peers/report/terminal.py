@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..targets import Row
+from ..row import Row
 
 # Rich takes 80 columns when it does not know better, and breaks lines for it.
 PIPE_WIDTH = 140
