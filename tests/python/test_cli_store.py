@@ -94,6 +94,18 @@ def test_part_when_it_is_of_another_file_then_it_is_begun_again(folder, tmp_path
     assert parts(tmp_path) == {"a": CONTENT}
 
 
+def test_part_when_its_file_is_refused_then_it_stays(tmp_path):
+    other = b"x" + CONTENT[1:]
+    (tmp_path / "a.part").write_bytes(other)
+    with (
+        Folder(tmp_path, overwrite=False, max_bytes=5) as folder,
+        folder.admit(b"a", len(CONTENT)) as incoming,
+        pytest.raises(RefusedError),
+    ):
+        begin(incoming, CONTENT)
+    assert parts(tmp_path) == {"a.part": other}
+
+
 def test_part_when_only_begun_then_it_is_no_longer_than_what_came_and_a_piece(folder, tmp_path):
     with folder.admit(b"a", len(CONTENT)) as incoming:
         assert begin(incoming, CONTENT)

@@ -124,7 +124,7 @@ class Incoming:
         whole = max(self._part.size() - 1, 0) // PIECE * PIECE
         self.have = min(whole, self.size // PIECE * PIECE)
         # Refuse before the file is asked for its checksum.
-        self._reserve(self.size - self.have)
+        self._reserve(self.have)
 
     async def add_prefix(self, digest: Digest) -> None:
         """Of the bytes that are there."""
@@ -143,8 +143,8 @@ class Incoming:
                     raise RefusedError(f"{self.name}: there is another file of that name")
                 self._part.open()
             self.offset = self.have if same else 0
+            self._reserve(self.offset)
             os.ftruncate(self._part.fd, self.offset)
-            self._reserve(self.size - self.offset)
         return True
 
     def window(self, count: int) -> mmap.mmap:
@@ -173,12 +173,14 @@ class Incoming:
             os.close(self._existing)
             self._existing = None
 
-    def _reserve(self, count: int) -> None:
-        """Have so many bytes promised, instead of those that were."""
+    def _reserve(self, offset: int) -> None:
+        """Have the bytes from `offset` on promised, instead of those that were."""
         self._room.release(self._promised)
         self._promised = 0
+        count = self.size - offset
+        cut_off = max(self._part.size() - offset, 0)
         try:
-            self._room.reserve(count, self._part.free())
+            self._room.reserve(count, self._part.free() + cut_off)
         except RefusedError as error:
             raise RefusedError(f"{self.name}: {error}") from None
         self._promised = count
