@@ -15,12 +15,24 @@ LAYERS = [
     {"_asyncio", "_blocking"},
     {"_channel", "_blocking_channel"},
     {"__init__", "blocking"},
+    {"_cli"},
+    {"__main__"},
+]
+# The command line's own; it uses `pinwire` as anyone does.
+CLI_LAYERS = [
+    {"errors"},
+    {"names", "wire", "progress"},
+    {"digest", "bench_peer"},
+    {"incoming", "bench", "send"},
+    {"store"},
+    {"recv"},
+    {"__init__"},
 ]
 PACKAGE = Path(pinwire.__file__).parent
 
 
-def rank(module: str) -> int:
-    return next(i for i, layer in enumerate(LAYERS) if module in layer)
+def rank(module: str, layers: list[set[str]] = LAYERS) -> int:
+    return next(i for i, layer in enumerate(layers) if module in layer)
 
 
 def imports(source: str) -> set[str]:
@@ -34,8 +46,9 @@ def imports(source: str) -> set[str]:
 
 
 def test_modules_when_listed_then_each_is_in_a_layer():
-    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"_core"}
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"_core", "_cli"}
     assert modules == set().union(*LAYERS)
+    assert {path.stem for path in (PACKAGE / "_cli").glob("*.py")} == set().union(*CLI_LAYERS)
 
 
 def test_imports_when_read_then_they_run_downwards():
@@ -45,3 +58,11 @@ def test_imports_when_read_then_they_run_downwards():
             assert rank(used) < rank(path.stem), f"{path.stem} imports {used}"
             edges += 1
     assert edges > 5
+
+
+def test_imports_of_the_command_line_when_read_then_they_run_downwards():
+    for path in (PACKAGE / "_cli").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                used = node.module or ""
+                assert rank(used, CLI_LAYERS) < rank(path.stem, CLI_LAYERS), f"{path.stem}: {used}"

@@ -1,0 +1,57 @@
+"""What a command ends with, and how it is put to a person."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+LONGEST = 300
+"""Characters of a line that a peer may have written."""
+
+
+class CommandError(Exception):
+    """Ends a command; its text is the line on stderr."""
+
+
+class RefusedError(CommandError):
+    """Ends one file, not the connection; its text also goes to the peer."""
+
+
+class RefusedByPeerError(RefusedError):
+    """The peer ends the file, and knows it."""
+
+
+class PeerError(CommandError):
+    """The peer does not keep to the protocol; nothing it says from here on is believed."""
+
+
+def printable(text: str) -> str:
+    """On one line and without what a terminal would obey: file names are a peer's words."""
+    short = text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, as the end of a sentence."""
+    if isinstance(error, OSError) and error.strerror:
+        name = f": {error.filename!r}" if error.filename is not None else ""
+        return printable(error.strerror + name)
+    return printable(str(error)) or type(error).__name__
+
+
+@contextlib.contextmanager
+def refusing(name: str) -> Generator[None]:
+    """What the file system refuses concerns this file, not the connection."""
+    try:
+        yield
+    except OSError as error:
+        raise RefusedError(f"{name}: {error.strerror or error}") from error
+
+
+def complain(text: str) -> None:
+    """One line on stderr."""
+    print(f"pinwire: {text}", file=sys.stderr, flush=True)
