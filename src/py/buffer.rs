@@ -9,6 +9,7 @@ use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+use smallvec::SmallVec;
 
 use super::pointers;
 use crate::mem::{Access, Dim, Region, Runs};
@@ -116,10 +117,10 @@ impl BufferPin {
         order(&self.dims(), self.itemsize())
     }
 
-    fn dims(&self) -> Vec<Dim> {
+    fn dims(&self) -> Dims {
         let view = self.view();
         let mut compact = view.itemsize;
-        let mut dims: Vec<Dim> = (0..self.shape().len())
+        let mut dims: Dims = (0..self.shape().len())
             .rev()
             .map(|i| {
                 // SAFETY: `check` saw to it that the extents are not negative; a view's arrays,
@@ -259,6 +260,9 @@ impl BytesPin {
         visit.call(&self.bytes)
     }
 }
+
+/// Most arrays have few.
+pub(super) type Dims = SmallVec<[Dim; 4]>;
 
 /// The order of an array's memory; C for what has neither.
 pub(super) fn order(dims: &[Dim], itemsize: usize) -> Order {

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{ffi, intern};
 
-use super::buffer::order;
+use super::buffer::{Dims, order};
 use crate::mem::{Access, Dim, Runs};
 use crate::wire::Order;
 
@@ -116,7 +116,7 @@ impl TensorPin {
     }
 
     /// Items in each dimension, and the bytes from one to the next.
-    pub(super) fn dims(&self) -> Vec<Dim> {
+    pub(super) fn dims(&self) -> Dims {
         let tensor = self.tensor();
         let itemsize = self.itemsize();
         let ndim = tensor.ndim as usize;
@@ -133,7 +133,7 @@ impl TensorPin {
             }
         };
         let mut compact = itemsize as i64;
-        let mut dims: Vec<Dim> = Vec::with_capacity(ndim);
+        let mut dims = Dims::with_capacity(ndim);
         for i in (0..ndim).rev() {
             let stride =
                 strides.map_or(compact, |strides| strides[i].wrapping_mul(itemsize as i64));
@@ -142,6 +142,11 @@ impl TensorPin {
         }
         dims.reverse();
         dims
+    }
+
+    /// Bytes of its items.
+    pub(super) fn nbytes(&self) -> usize {
+        self.dims().iter().map(|dim| dim.extent).product::<usize>() * self.itemsize()
     }
 
     /// The order of its memory; C for what has neither.

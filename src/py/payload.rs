@@ -155,6 +155,17 @@ impl Pin {
         }
     }
 
+    /// Bytes of its items.
+    pub(super) fn nbytes(&self) -> usize {
+        match self {
+            Pin::Bytes(pin) => pin.nbytes(),
+            Pin::Buffer(pin) => pin.nbytes(),
+            Pin::Tensor(pin) => pin.nbytes(),
+            Pin::Own(block) => block.len(),
+            Pin::Header(header) => header.len(),
+        }
+    }
+
     /// Where its bytes are, with the items in this order.
     pub(super) fn runs(&self, order: Order) -> PyResult<Runs> {
         match self {

@@ -7,9 +7,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyDict, PyList, PyMemoryView, PySlice, PyTuple};
 
 use super::base::BaseChannel;
+use super::dtype::Types;
 use super::landing::Objects;
 use super::memory::Memory;
-use super::{dtype, message};
+use super::message;
 use crate::wire::{Header, Kind, Order, Part};
 
 /// From this many bytes on an array gets huge pages of its own; NumPy asks for them from here on
@@ -50,98 +51,109 @@ pub(super) fn arrays(
     header: &Header,
     allocation: &Allocation,
 ) -> PyResult<Objects> {
+    let (types, numpy) = (Types::default(), numpy(py)?);
+    let mut maker = Maker { py, types, numpy };
+    let parts = &header.parts[..];
     if let Some(allocator) = &allocation.allocator {
         let allocator = allocator.bind(py);
-        let array = |part| call(allocator, part).map(Bound::unbind);
-        return header.parts.iter().map(array).collect();
+        return unbound(parts.iter().map(|part| maker.call(allocator, part)));
     }
     if allocation.share {
-        return shared(py, &header.parts);
+        return maker.shared(parts);
     }
-    let array = |part: &Part| match header.kind {
-        Kind::Object => plain(py, part).map(Bound::unbind),
-        Kind::Arrays => array(py, part).map(Bound::unbind),
-    };
-    header.parts.iter().map(array).collect()
-}
-
-fn array<'py>(py: Python<'py>, part: &Part) -> PyResult<Bound<'py, PyAny>> {
-    let nbytes = message::nbytes(part);
-    match numpy(py)? {
-        Some(numpy) if nbytes < LARGE => call(numpy.empty.bind(py), part),
-        Some(numpy) => view(py, numpy, part, &Memory::new(py, size(nbytes)?)?.into_any(), 0),
-        None => typed(py, part),
+    match header.kind {
+        Kind::Object => unbound(parts.iter().map(|part| maker.plain(part))),
+        Kind::Arrays => unbound(parts.iter().map(|part| maker.array(part))),
     }
 }
 
-/// Plain bytes, for the buffers of an object.
-fn plain<'py>(py: Python<'py>, part: &Part) -> PyResult<Bound<'py, PyAny>> {
-    let nbytes = message::nbytes(part);
-    if (SMALL..LARGE).contains(&nbytes)
-        && let Some(numpy) = numpy(py)?
-    {
-        return call(numpy.empty.bind(py), part);
-    }
-    if nbytes < LARGE {
-        return Ok(PyByteArray::new_with(py, size(nbytes)?, |_| Ok(()))?.into_any());
-    }
-    Ok(Memory::new(py, size(nbytes)?)?.into_any())
+fn unbound<'py>(arrays: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>) -> PyResult<Objects> {
+    arrays.map(|array| array.map(Bound::unbind)).collect()
 }
 
-fn call<'py>(allocator: &Bound<'py, PyAny>, part: &Part) -> PyResult<Bound<'py, PyAny>> {
-    let py = allocator.py();
-    let shape = PyTuple::new(py, &part.shape)?;
-    allocator.call1((shape, dtype::load(py, part)?, message::order(py, part.order)))
+/// Makes the arrays of one message.
+struct Maker<'a, 'py> {
+    py: Python<'py>,
+    types: Types<'a, 'py>,
+    numpy: Option<&'a NumPy>,
 }
 
-/// One allocation for all parts, in their order: those of one type lie beside each other without
-/// gaps, as far as their alignment allows.
-fn shared(py: Python<'_>, parts: &[Part]) -> PyResult<Objects> {
-    let mut end = 0u64;
-    let mut offsets = Vec::with_capacity(parts.len());
-    for part in parts {
-        let alignment = ALIGNMENT.min(1 << part.itemsize.trailing_zeros().min(4));
-        end = end.checked_next_multiple_of(alignment).ok_or_else(too_large)?;
-        offsets.push(end);
-        end = end.checked_add(message::nbytes(part)).ok_or_else(too_large)?;
+impl<'a, 'py> Maker<'a, 'py> {
+    fn array(&mut self, part: &'a Part) -> PyResult<Bound<'py, PyAny>> {
+        let nbytes = message::nbytes(part);
+        match self.numpy {
+            Some(numpy) if nbytes < LARGE => self.call(numpy.empty.bind(self.py), part),
+            Some(numpy) => self.view(numpy, part, &self.memory(nbytes)?, 0),
+            None => cast(&PyMemoryView::from(&self.plain(part)?)?.into_any(), part),
+        }
     }
-    let memory = Memory::new(py, size(end)?)?.into_any();
-    let numpy = numpy(py)?;
-    let placed = parts.iter().zip(offsets);
-    placed
-        .map(|(part, offset)| match numpy {
-            Some(numpy) => view(py, numpy, part, &memory, offset).map(Bound::unbind),
+
+    /// Plain bytes, for the buffers of an object.
+    fn plain(&mut self, part: &'a Part) -> PyResult<Bound<'py, PyAny>> {
+        let nbytes = message::nbytes(part);
+        match self.numpy {
+            Some(numpy) if (SMALL..LARGE).contains(&nbytes) => {
+                self.call(numpy.empty.bind(self.py), part)
+            }
+            _ if nbytes < LARGE => {
+                let bytes = PyByteArray::new_with(self.py, size(nbytes)?, |_| Ok(()));
+                Ok(bytes?.into_any())
+            }
+            _ => self.memory(nbytes),
+        }
+    }
+
+    fn call(
+        &mut self,
+        allocator: &Bound<'py, PyAny>,
+        part: &'a Part,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let shape = PyTuple::new(self.py, &part.shape)?;
+        let dtype = self.types.load(self.py, part)?;
+        allocator.call1((shape, dtype, message::order(self.py, part.order)))
+    }
+
+    /// One allocation for all parts, in their order: those of one type lie beside each other
+    /// without gaps, as far as their alignment allows.
+    fn shared(&mut self, parts: &'a [Part]) -> PyResult<Objects> {
+        let mut end = 0u64;
+        let mut offsets = Vec::with_capacity(parts.len());
+        for part in parts {
+            let alignment = ALIGNMENT.min(1 << part.itemsize.trailing_zeros().min(4));
+            end = end.checked_next_multiple_of(alignment).ok_or_else(too_large)?;
+            offsets.push(end);
+            end = end.checked_add(message::nbytes(part)).ok_or_else(too_large)?;
+        }
+        let memory = self.memory(end)?;
+        let placed = parts.iter().zip(offsets);
+        unbound(placed.map(|(part, offset)| match self.numpy {
+            Some(numpy) => self.view(numpy, part, &memory, offset),
             None => {
                 let end = offset + message::nbytes(part);
-                let piece = PyMemoryView::from(&memory)?.get_item(PySlice::new(
-                    py,
-                    offset as isize,
-                    end as isize,
-                    1,
-                ))?;
-                cast(&piece, part).map(Bound::unbind)
+                let piece = PySlice::new(self.py, offset as isize, end as isize, 1);
+                cast(&PyMemoryView::from(&memory)?.get_item(piece)?, part)
             }
-        })
-        .collect()
-}
+        }))
+    }
 
-/// An array in memory that there is.
-fn view<'py>(
-    py: Python<'py>,
-    numpy: &NumPy,
-    part: &Part,
-    memory: &Bound<'py, PyAny>,
-    offset: u64,
-) -> PyResult<Bound<'py, PyAny>> {
-    let (shape, dtype) = (PyTuple::new(py, &part.shape)?, dtype::load(py, part)?);
-    let kwargs = PyDict::new(py);
-    kwargs.set_item(intern!(py, "order"), message::order(py, part.order))?;
-    numpy.ndarray.bind(py).call((shape, dtype, memory, offset), Some(&kwargs))
-}
+    /// An array in memory that there is.
+    fn view(
+        &mut self,
+        numpy: &NumPy,
+        part: &'a Part,
+        memory: &Bound<'py, PyAny>,
+        offset: u64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let shape = PyTuple::new(self.py, &part.shape)?;
+        let dtype = self.types.load(self.py, part)?;
+        let kwargs = PyDict::new(self.py);
+        kwargs.set_item(intern!(self.py, "order"), message::order(self.py, part.order))?;
+        numpy.ndarray.bind(self.py).call((shape, dtype, memory, offset), Some(&kwargs))
+    }
 
-/// A memoryview, where there is no NumPy.
-fn typed<'py>(py: Python<'py>, part: &Part) -> PyResult<Bound<'py, PyAny>> {
-    cast(&PyMemoryView::from(&plain(py, part)?)?.into_any(), part)
+    fn memory(&self, nbytes: u64) -> PyResult<Bound<'py, PyAny>> {
+        Ok(Memory::new(self.py, size(nbytes)?)?.into_any())
+    }
 }
 
 /// Of the part's type and shape, as far as a memoryview can be.

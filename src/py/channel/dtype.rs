@@ -116,6 +116,32 @@ fn sized(order: u8, kind: u8, count: usize) -> Text {
     text
 }
 
+/// Looks up the types of parts, of which most are like the one before.
+#[derive(Default)]
+pub(super) struct Types<'a, 'py> {
+    last: Option<(&'a wire::Part, Bound<'py, PyAny>)>,
+}
+
+impl<'a, 'py> Types<'a, 'py> {
+    /// As `load`.
+    pub(super) fn load(
+        &mut self,
+        py: Python<'py>,
+        part: &'a wire::Part,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match &self.last {
+            Some((last, dtype)) if (&last.dtype, last.itemsize) == (&part.dtype, part.itemsize) => {
+                Ok(dtype.clone())
+            }
+            _ => {
+                let dtype = load(py, part)?;
+                self.last = Some((part, dtype.clone()));
+                Ok(dtype)
+            }
+        }
+    }
+}
+
 /// The `numpy.dtype` of a part; its text, without NumPy.
 pub(super) fn load<'py>(py: Python<'py>, part: &wire::Part) -> PyResult<Bound<'py, PyAny>> {
     static CACHE: PyOnceLock<Py<PyDict>> = PyOnceLock::new();

@@ -102,7 +102,7 @@ impl Pinned {
     /// Whether an allocator has made what it was asked for.
     pub(super) fn check_made(&self, header: &Header) -> PyResult<()> {
         for (part, pin) in header.parts.iter().zip(&self.pins) {
-            let made = pin.runs(Order::C)?.left() as u64;
+            let made = pin.nbytes() as u64;
             if made != nbytes(part) {
                 return Err(PyValueError::new_err(format!(
                     "the allocator gave {made} bytes for {}",

@@ -20,7 +20,7 @@ use crate::py::job::Job;
 use crate::py::payload::{self, Items, Pin, Pins, push};
 use crate::py::queue::Place;
 use crate::py::script::{Alarm, Next, Script};
-use crate::wire::{Flags, Header, Kind, Order, WireError};
+use crate::wire::{Flags, Header, Kind, WireError};
 
 /// Bytes that are sent at once: some 100 microseconds' worth.
 const CALL: usize = 256 * 1024;
@@ -89,7 +89,7 @@ impl Sending {
             let pin = Pin::new(object, Access::Read)?;
             parts.push(match kind {
                 Kind::Arrays => layout::describe(&pin, object)?,
-                Kind::Object => layout::bytes(pin.runs(Order::C)?.left()),
+                Kind::Object => layout::bytes(pin.nbytes()),
             });
             pins.push(pin);
         }
