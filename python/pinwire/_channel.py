@@ -115,8 +115,9 @@ class Channel(_core.Channel):
     async def close(self) -> None:
         """Close the channel and its stream. What is under way ends with ClosedError.
 
-        What was posted and has not been sent is dropped: `drain` first, or use `async with`. A
-        channel that has sent waits up to a second for the peer's hello, if that has not come.
+        What was posted and has not been sent is dropped: `drain` first, or use `async with`. It
+        waits up to a second for the peer's hello if that has not come: a connection that is closed
+        before would be reset.
         """
         try:
             if self._lingers:

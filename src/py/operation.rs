@@ -149,7 +149,7 @@ impl Operation {
         match self.resume(py)? {
             Flow::Suspend(yielded) => Ok(Some(yielded)),
             Flow::Moved(bytes) => stop::with_count(py, bytes).map(|()| None),
-            Flow::Complete(value) => Err(PyStopIteration::new_err((value,))),
+            Flow::Complete(value) => stop::with_value(py, value).map(|()| None),
         }
     }
 

@@ -29,6 +29,11 @@ pub(super) trait Script: Send {
     /// How far the call has come, for its user.
     fn progress(&self) -> &Arc<Progress>;
 
+    /// The exception to raise for one that a transfer has ended with.
+    fn failed(&self, _py: Python<'_>, error: PyErr) -> PyErr {
+        error
+    }
+
     /// Sleep by this while it waits its turn. False if that has come meanwhile.
     fn wake_by(&mut self, alarm: Alarm) -> bool;
 
@@ -108,7 +113,7 @@ impl<S: Script> Following<S> {
         let mut moved = None;
         loop {
             if let Some(moving) = &mut self.moving {
-                match moving.step(py)? {
+                match moving.step(py).map_err(|error| self.script.failed(py, error))? {
                     Flow::Moved(bytes) => moved = Some(bytes),
                     flow => return Ok(flow),
                 }
@@ -188,7 +193,8 @@ fn follow(
             Next::Wait => park(py, script, deadline)?,
             Next::Move(job) => {
                 let stream = script.stream().bind(py).clone();
-                moved = Some(run_until(&stream, job, deadline)?);
+                let ran = run_until(&stream, job, deadline);
+                moved = Some(ran.map_err(|error| script.failed(py, error))?);
             }
         }
     }

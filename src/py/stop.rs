@@ -4,9 +4,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyBaseException, PyStopIteration};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 /// The last StopIteration that was raised, and its value: transfers of one size come in a row, and
 /// making an exception costs more than all else that an await of a ready one does.
@@ -31,6 +32,18 @@ pub(super) fn with_count(py: Python<'_>, count: u64) -> PyResult<()> {
         ffi::Py_IncRef(class);
         ffi::PyErr_Restore(class, raised, std::ptr::null_mut());
     }
+    Ok(())
+}
+
+/// Raise StopIteration(value), for the same.
+pub(super) fn with_value(py: Python<'_>, value: Py<PyAny>) -> PyResult<()> {
+    let bound = value.bind(py);
+    if bound.is_instance_of::<PyTuple>() || bound.is_instance_of::<PyBaseException>() {
+        // Alone it would be taken for the arguments, or for the exception.
+        return Err(PyStopIteration::new_err((value,)));
+    }
+    // SAFETY: attached; the class lives as long as the interpreter, and the value is borrowed.
+    unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr()) };
     Ok(())
 }
 

@@ -1,10 +1,11 @@
 //! Memory for what is received, if its owner to be has brought none.
 
 use pyo3::exceptions::{PyMemoryError, PyModuleNotFoundError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyDict, PyList, PyMemoryView, PySlice, PyTuple};
+use pyo3::types::{PyByteArray, PyList, PyMemoryView, PySlice, PyTuple};
 
 use super::base::BaseChannel;
 use super::dtype::Types;
@@ -42,6 +43,10 @@ impl Allocation {
         let own = || channel.get().options().allocator.as_ref();
         let allocator = allocator.or_else(|| own().map(|own| own.clone_ref(channel.py())));
         Allocation { allocator, share }
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.allocator)
     }
 }
 
@@ -146,9 +151,9 @@ impl<'a, 'py> Maker<'a, 'py> {
     ) -> PyResult<Bound<'py, PyAny>> {
         let shape = PyTuple::new(self.py, &part.shape)?;
         let dtype = self.types.load(self.py, part)?;
-        let kwargs = PyDict::new(self.py);
-        kwargs.set_item(intern!(self.py, "order"), message::order(self.py, part.order))?;
-        numpy.ndarray.bind(self.py).call((shape, dtype, memory, offset), Some(&kwargs))
+        let order = message::order(self.py, part.order);
+        let strides = self.py.None();
+        numpy.ndarray.bind(self.py).call1((shape, dtype, memory, offset, strides, order))
     }
 
     fn memory(&self, nbytes: u64) -> PyResult<Bound<'py, PyAny>> {

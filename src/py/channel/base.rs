@@ -1,5 +1,5 @@
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -31,7 +31,6 @@ pub(in crate::py) struct BaseChannel {
     theirs: OnceLock<Hello>,
     /// Why the peer has lost its connection.
     violation: OnceLock<String>,
-    has_sent: AtomicBool,
     /// What went wrong with a posted message, until somebody is told.
     failure: Mutex<Option<PyErr>>,
     pub(super) counters: Counters,
@@ -103,7 +102,6 @@ impl BaseChannel {
             said: Mutex::new(0),
             theirs: OnceLock::new(),
             violation: OnceLock::new(),
-            has_sent: AtomicBool::new(false),
             failure: Mutex::new(None),
             counters: Counters::default(),
         };
@@ -134,7 +132,6 @@ impl BaseChannel {
 
     /// A message is on its way.
     pub(super) fn note_sent(&self, nbytes: u64) {
-        self.has_sent.store(true, Ordering::Relaxed);
         self.counters.messages_sent.fetch_add(1, Ordering::Relaxed);
         self.counters.bytes_sent.fetch_add(nbytes, Ordering::Relaxed);
     }
@@ -263,12 +260,11 @@ impl BaseChannel {
         self.options.high_water
     }
 
-    /// Whether to wait for the peer's hello before closing: what arrives after the end of this
-    /// side would make the kernel reset the connection, with what the peer has not read yet.
+    /// Whether to wait for the peer's hello before closing: a hello that is not read, or comes
+    /// later, makes the kernel reset the connection, with what the peer has not read yet.
     #[getter]
     fn _lingers(&self) -> bool {
-        self.has_sent.load(Ordering::Relaxed)
-            && self.theirs.get().is_none()
+        self.theirs.get().is_none()
             && self.violation.get().is_none()
             && self.stream.get().socket().handle().is_open()
     }

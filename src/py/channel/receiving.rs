@@ -16,9 +16,9 @@ use super::inbox::{Inbox, Pending, discard};
 use super::landing::{Landing, Pinned};
 use super::message::Message;
 use crate::mem::Copying;
-use crate::net::Progress;
+use crate::net::{Error, Progress};
 use crate::py::base::BaseStream;
-use crate::py::errors::{incomplete, refused};
+use crate::py::errors::{exception, incomplete, refused};
 use crate::py::script::{Alarm, Next, Script};
 use crate::wire::{Kind, WireError};
 
@@ -126,7 +126,7 @@ impl Receiving {
         let next = self.deliver(py, &mut inbox, pending);
         self.inbox = Some(inbox);
         match next {
-            Err(error) if is_violation(py, &error) => {
+            Err(error) if is(py, &error, "ProtocolError") => {
                 Err(self.channel.get().break_off(py, error.value(py).to_string()))
             }
             next => next,
@@ -288,6 +288,9 @@ impl Script for Receiving {
         let channel = self.channel.get();
         if self.inbox.is_none() {
             self.inbox = Some(channel.take_inbox(py)?);
+            if !self.stream.get().socket().handle().is_open() {
+                return Err(self.failed(py, exception(py, Error::Closed, "the channel")));
+            }
             channel.say_hello();
         }
         match (std::mem::replace(&mut self.asked, Asked::Nothing), moved) {
@@ -322,6 +325,17 @@ impl Script for Receiving {
         &self.progress
     }
 
+    /// A loop over messages ends when its channel is closed, as one over connections does.
+    fn failed(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        match self.at_end {
+            AtEnd::StopIteration if is(py, &error, "ClosedError") => PyStopIteration::new_err(()),
+            AtEnd::StopAsyncIteration if is(py, &error, "ClosedError") => {
+                PyStopAsyncIteration::new_err(())
+            }
+            _ => error,
+        }
+    }
+
     fn wake_by(&mut self, _alarm: Alarm) -> bool {
         unreachable!("it never waits for a turn")
     }
@@ -329,8 +343,10 @@ impl Script for Receiving {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.channel)?;
         visit.call(&self.stream)?;
-        if let Want::Into(Some(given)) = &self.want {
-            given.landing().traverse(visit)?;
+        match &self.want {
+            Want::Into(Some(given)) => given.landing().traverse(visit)?,
+            Want::Message(allocation) | Want::Object(allocation) => allocation.traverse(visit)?,
+            _ => {}
         }
         if let Asked::Fill(landing) = &self.asked {
             landing.traverse(visit)?;
@@ -414,6 +430,7 @@ fn unpickle(py: Python<'_>, parts: &[Py<PyAny>]) -> PyResult<Py<PyAny>> {
     Ok(loads.call((pickle,), Some(&kwargs))?.unbind())
 }
 
-fn is_violation(py: Python<'_>, error: &PyErr) -> bool {
-    error.get_type(py).name().is_ok_and(|name| name == "ProtocolError")
+/// Whether it is one of pinwire's own, of this name.
+fn is(py: Python<'_>, error: &PyErr, name: &str) -> bool {
+    error.get_type(py).name().is_ok_and(|class| class == name)
 }
