@@ -67,6 +67,10 @@ pub(super) fn arrays(
 fn array<'py>(py: Python<'py>, part: &Part) -> PyResult<Bound<'py, PyAny>> {
     let nbytes = message::nbytes(part);
     match numpy(py)? {
+        // `numpy.empty` gives items of no bytes one byte.
+        Some(numpy) if part.itemsize == 0 => {
+            view(py, numpy, part, &PyByteArray::new(py, &[]).into_any(), 0)
+        }
         Some(numpy) if nbytes < LARGE => call(numpy.empty.bind(py), part),
         Some(numpy) => view(py, numpy, part, &Memory::new(py, size(nbytes)?)?.into_any(), 0),
         None => typed(py, part),
