@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import struct
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from support import PATIENCE, received_blocking
 
 import pinwire
-from pinwire import blocking
+from pinwire import _open, blocking
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text()
 HELLO = struct.Struct("<8sBBHIQ")
@@ -166,6 +167,35 @@ def test_hello_when_it_has_flags_and_extensions_of_a_later_version_then_they_are
     later = hello(highest=9, extensions=bytes(4096), flags=2**32 - 1)
     raw.send_buffers([later, header()[HELLO.size :]])
     assert channel.recv(timeout=PATIENCE).parts == []
+
+
+def test_hello_when_a_channel_is_told_otherwise_then_it_says_so(peers):
+    raw, _ = peers
+    blocking.Channel(raw, allow_pickle=True, max_message_bytes=5)
+    _, channel = peers
+    channel.handshake(timeout=PATIENCE)
+    with pytest.raises(pinwire.MessageRefusedError, match="at most 5 bytes"):
+        channel.send(bytes(6))
+
+
+def test_object_when_it_is_sent_then_it_is_a_pickle_and_its_buffers_as_plain_bytes():
+    left, right = blocking.socketpair()
+    array = np.arange(3, dtype="<i4")
+    with left, blocking.Channel(right, allow_pickle=True) as channel:
+        channel.send_object(array, timeout=PATIENCE)
+        *_, flags, _ = HELLO.unpack(received_blocking(left, HELLO.size))
+        prefix = PREFIX.unpack(received_blocking(left, PREFIX.size))
+        size = prefix[5] - array.nbytes
+        assert (flags, prefix) == (1, (2, bytes(3), 2, 38, 0, size + array.nbytes))
+        described = received_blocking(left, 38)
+        assert described == part(shape=(size,)) + part(shape=(array.nbytes,))
+        pickled, buffer = received_blocking(left, size), received_blocking(left, array.nbytes)
+    np.testing.assert_array_equal(pickle.loads(pickled, buffers=[buffer]), array)
+
+
+def test_waits_when_the_page_names_them_then_they_are_those_of_the_code():
+    assert f"if no hello comes within {_open.HANDSHAKE_TIMEOUT:.0f} seconds" in PAGE
+    assert "waits for it up to a second before" in PAGE and _open.LINGER == 1
 
 
 STRUCTURE = np.dtype([("id", "<u4"), ("xy", "<f8", 2)])
