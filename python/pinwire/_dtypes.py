@@ -12,13 +12,18 @@ import re
 import sys
 from typing import Any
 
+from .errors import MessageRefusedError
+
 _PLAIN = re.compile(r"[<>|]?(?:[biufc]\d{1,4}|[SUV]\d{1,10}|[mM]8(?:\[[0-9A-Za-z/]{1,32}\])?)")
 _NAMED = re.compile(r"[a-z][a-z0-9_]{1,31}")
 _MAX_DEPTH = 16
 
 
 def of(exporter: Any) -> bytes | None:
-    """The type of an exporter's items; None if only their size is known."""
+    """The type of an exporter's items; None if only their size is known.
+
+    Raises MessageRefusedError for one that `load` would not take.
+    """
     dtype = getattr(exporter, "dtype", None)
     numpy = sys.modules.get("numpy")
     if numpy is None:
@@ -29,6 +34,10 @@ def of(exporter: Any) -> bytes | None:
         except (TypeError, ValueError, NotImplementedError):
             return None
     tree = _tree(dtype)
+    try:
+        _spec(tree, 0)
+    except ValueError as error:  # to a receiver it would be a violation
+        raise MessageRefusedError(f"items of {dtype} cannot travel: {error}") from error
     return (tree if isinstance(tree, str) else json.dumps(tree, separators=(",", ":"))).encode()
 
 

@@ -13,9 +13,12 @@ ROOT = Path(__file__).parents[2]
 PROMISES = {
     "async_echo.py": "2,097,152 bytes there and back, equal: True",
     "blocking_threads.py": "rows collected: [0. 1. 2. 3.]",
-    "frame_ring.py": "60 frames of 921,600 bytes through 4 slots",
+    "camera_ring.py": "60 frames through 4 slots, in order: True",
+    "dataframe.py": "the summary of the other process is right",
     "numpy_stack.py": "5 arrays, equal: True",
+    "parameter_server.py": "100 steps of 4 workers, weights found: True",
 }
+SNIPPETS = ["8000000\n", "8000000\n", "{'step': 7} 2000000.0\n"]
 
 
 def run(*arguments: str) -> str:
@@ -40,8 +43,7 @@ def test_example_when_run_then_it_keeps_its_promise(name):
 
 def test_readme_when_its_snippets_run_then_they_print_what_they_say(tmp_path):
     snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(snippets) == 2
-    for i, snippet in enumerate(snippets):
-        path = tmp_path / f"snippet{i}.py"
+    for snippet, promise in zip(snippets, SNIPPETS, strict=True):
+        path = tmp_path / "snippet.py"
         path.write_text(snippet)
-        assert run(str(path)) == "8000000\n"
+        assert run(str(path)) == promise

@@ -87,6 +87,10 @@ impl<'a, 'py> Maker<'a, 'py> {
     fn array(&mut self, part: &'a Part) -> PyResult<Bound<'py, PyAny>> {
         let nbytes = message::nbytes(part);
         match self.numpy {
+            // `numpy.empty` gives items of no bytes one byte.
+            Some(numpy) if part.itemsize == 0 => {
+                self.view(numpy, part, &PyByteArray::new(self.py, &[]).into_any(), 0)
+            }
             Some(numpy) if nbytes < LARGE => self.call(numpy.empty.bind(self.py), part),
             Some(numpy) => self.view(numpy, part, &self.memory(nbytes)?, 0),
             None => cast(&PyMemoryView::from(&self.plain(part)?)?.into_any(), part),
