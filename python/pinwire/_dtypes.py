@@ -49,6 +49,9 @@ def load(text: bytes) -> Any:
         raise ValueError(f"{decoded[:80]!r}: {error}") from error
     if dtype.hasobject:
         raise ValueError(f"{decoded[:80]!r} holds pointers")
+    if dtype.subdtype is not None or (dtype.kind in "SU" and dtype.itemsize == 0):
+        # NumPy would make arrays of another shape or size of it.
+        raise ValueError(f"{decoded[:80]!r} is no type of an array's items")
     return dtype
 
 

@@ -127,7 +127,7 @@ pub(super) fn load<'py>(py: Python<'py>, part: &wire::Part) -> PyResult<Bound<'p
     let loaded = dtypes(py)?.call_method1(intern!(py, "load"), (&key,));
     let dtype = loaded.map_err(|error| {
         if error.is_instance_of::<PyValueError>(py) {
-            violated(py, format!("the peer sends a dtype that makes no sense: {error}"))
+            violated(py, format!("the peer sends a dtype that makes no sense: {}", error.value(py)))
         } else {
             refused(py, error.value(py).to_string())
         }
