@@ -148,7 +148,11 @@ fn check_size<'py>(part: &wire::Part, dtype: Bound<'py, PyAny>) -> PyResult<Boun
     if itemsize.extract::<u64>()? == u64::from(part.itemsize) {
         return Ok(dtype);
     }
-    Err(violated(py, "the peer sends a dtype whose items have another size".to_owned()))
+    Err(of_another_size(py))
+}
+
+pub(super) fn of_another_size(py: Python<'_>) -> PyErr {
+    violated(py, "the peer sends a dtype whose items have another size".to_owned())
 }
 
 /// The module `pinwire._dtypes`.
