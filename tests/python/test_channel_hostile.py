@@ -55,6 +55,7 @@ LIES = {
     "dimensions": (header(part(shape=[1] * 65), payload=8), "65 dimensions of an array"),
     "dtype-text": (header(part("x" * 16385), payload=8), "16385 bytes of a dtype's text"),
     "payload": (header(part(shape=[2]), payload=17), "the parts do not make up the payload"),
+    "no-pickle": (header(payload=0, kind=2), "an object without its pickle"),
     "overflow": (header(part(shape=[1 << 40, 1 << 40]), payload=0), "larger than any memory"),
     "negative": (header(part(shape=[0, 1 << 63]), payload=0), "larger than any memory"),
     "bytes-behind": (header(part() + b"x", payload=8), "bytes are left behind the last"),
