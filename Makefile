@@ -1,4 +1,4 @@
-# The only commands anyone needs: make demo | test | check | bench | soak
+# The only commands anyone needs: make demo | test | check | bench | soak | fuzz
 # They need Rust and a CPython from 3.11 on; everything else goes into .venv and target.
 
 SHELL := /bin/bash
@@ -16,10 +16,11 @@ python-for = $(shell echo '$(PYTHONS)' | tr ' ' '\n' | grep -A1 -Fx '$(1)' | tai
 VENV := .venv
 BUILD := $(VENV)/build
 CHECK := $(VENV)/check
+FUZZ := $(VENV)/fuzz
 WHEELS := target/wheels
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -type f -not -name '*.pyc')
 
-.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check bench bench-quick clean
+.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check bench bench-quick fuzz clean
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
@@ -27,6 +28,7 @@ help:
 	@echo "make check   formatting, lints and types of both languages, stubs against the runtime"
 	@echo "make bench   measure, beside others too, and write docs/benchmarks.md"
 	@echo "make soak    interrupt bulk at random for some minutes"
+	@echo "make fuzz    a minute of any bytes for the frames, on a nightly Rust where there is one"
 	@echo "make clean   remove what was made"
 
 # An environment at $(1) of the Python at $(2), with the dependency group $(3) of pyproject.toml.
@@ -89,11 +91,27 @@ $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 test-workers: $(VENV)/$(NEWEST)/.ready
 	PINWIRE_BULK_THRESHOLD=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q -n auto
 
+$(FUZZ)/bin/cargo-fuzz:
+	cargo install --quiet --locked --root $(FUZZ) cargo-fuzz
+
+# Sanitizers need what only a nightly Rust allows, or a stable one that takes itself for one.
+NIGHTLY = $(firstword $(shell rustup toolchain list 2>/dev/null | grep '^nightly'))
+
+# What is found goes to target/fuzz, what fails to fuzz/artifacts; the seeds stay as they are.
+fuzz: $(FUZZ)/bin/cargo-fuzz
+	export $(if $(NIGHTLY),RUSTUP_TOOLCHAIN=$(NIGHTLY),RUSTC_BOOTSTRAP=1)
+	for target in header hello; do
+		mkdir -p target/fuzz/found/$$target
+		$(FUZZ)/bin/cargo-fuzz run --target-dir target/fuzz $$target \
+			target/fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=30
+	done
+
 soak: $(VENV)/$(NEWEST)/.ready
 	PINWIRE_SOAK=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q tests/python/test_bulk_storm.py
 
 check: $(CHECK)/.ready
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --quiet --locked --all-targets -- -D warnings
 	cargo clippy --quiet --locked --all-targets --no-default-features -- -D warnings
 	$(CHECK)/bin/ruff check .

@@ -58,6 +58,9 @@ def load(text: bytes) -> Any:
         raise ValueError(f"{decoded[:80]!r}: {error}") from error
     if dtype.hasobject:
         raise ValueError(f"{decoded[:80]!r} holds pointers")
+    if dtype.subdtype is not None:
+        # NumPy would make arrays of another shape of it.
+        raise ValueError(f"{decoded[:80]!r} is no type of an array's items")
     return dtype
 
 

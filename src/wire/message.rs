@@ -58,6 +58,7 @@ impl Header {
     pub fn new(kind: Kind, parts: SmallVec<[Part; 1]>, meta: Value) -> Result<Header, WireError> {
         within("parts", parts.len() as u64, Limits::PARTS)?;
         parts.iter().try_for_each(Part::check)?;
+        check_kind(kind, &parts)?;
         let payload = payload(&parts)?;
         Ok(Header { kind, parts, meta, payload })
     }
@@ -129,6 +130,7 @@ impl Header {
         if !descriptions.is_empty() {
             return Err(WireError::Nonsense("bytes are left behind the last description"));
         }
+        check_kind(kind, &all)?;
         if payload(&all)? != announced {
             return Err(WireError::Nonsense("the parts do not make up the payload"));
         }
@@ -136,6 +138,13 @@ impl Header {
         let header = Header { kind, parts: all, meta, payload: announced };
         Ok(Parsed::Header(header, len))
     }
+}
+
+fn check_kind(kind: Kind, parts: &[Part]) -> Result<(), WireError> {
+    if kind == Kind::Object && parts.is_empty() {
+        return Err(WireError::Nonsense("an object without its pickle"));
+    }
+    Ok(())
 }
 
 fn payload(parts: &[Part]) -> Result<u64, WireError> {

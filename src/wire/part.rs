@@ -38,12 +38,12 @@ pub enum Order {
 impl Part {
     /// Its bytes, which are all it has: no gaps. None if no memory can have it.
     pub fn nbytes(&self) -> Option<u64> {
-        // As in NumPy, an extent of 0 does not excuse the others.
+        // As in NumPy, an extent of 0 does not excuse the others; nor do items without a byte.
+        let itemsize = u64::from(self.itemsize.max(1));
         let extents = self.shape.iter().filter(|&&extent| extent > 0);
-        let span = extents.copied().try_fold(u64::from(self.itemsize), u64::checked_mul)?;
+        let span = extents.copied().try_fold(itemsize, u64::checked_mul)?;
         i64::try_from(span).ok()?;
-        self.shape.iter().all(|&extent| extent <= i64::MAX as u64).then_some(())?;
-        Some(if self.shape.contains(&0) { 0 } else { span })
+        Some(if self.itemsize == 0 || self.shape.contains(&0) { 0 } else { span })
     }
 
     /// Bytes of the description.

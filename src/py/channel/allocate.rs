@@ -183,6 +183,9 @@ fn cast<'py>(view: &Bound<'py, PyAny>, part: &Part) -> PyResult<Bound<'py, PyAny
         _ => return Ok(view.clone()),
     };
     let py = view.py();
+    if u32::from(part.dtype[2] - b'0') != part.itemsize {
+        return Err(dtype::of_another_size(py));
+    }
     let is_whole = part.order == Order::C && !part.shape.contains(&0);
     if is_whole && part.shape.len() != 1 {
         let shape = PyList::new(py, &part.shape)?;

@@ -153,7 +153,7 @@ pub(super) fn load<'py>(py: Python<'py>, part: &wire::Part) -> PyResult<Bound<'p
     let loaded = dtypes(py)?.call_method1(intern!(py, "load"), (&key,));
     let dtype = loaded.map_err(|error| {
         if error.is_instance_of::<PyValueError>(py) {
-            violated(py, format!("the peer sends a dtype that makes no sense: {error}"))
+            violated(py, format!("the peer sends a dtype that makes no sense: {}", error.value(py)))
         } else {
             refused(py, error.value(py).to_string())
         }
@@ -174,7 +174,11 @@ fn check_size<'py>(part: &wire::Part, dtype: Bound<'py, PyAny>) -> PyResult<Boun
     if itemsize.extract::<u64>()? == u64::from(part.itemsize) {
         return Ok(dtype);
     }
-    Err(violated(py, "the peer sends a dtype whose items have another size".to_owned()))
+    Err(of_another_size(py))
+}
+
+pub(super) fn of_another_size(py: Python<'_>) -> PyErr {
+    violated(py, "the peer sends a dtype whose items have another size".to_owned())
 }
 
 /// The module `pinwire._dtypes`.

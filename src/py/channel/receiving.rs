@@ -421,9 +421,7 @@ fn make(
 }
 
 fn unpickle(py: Python<'_>, parts: &[Py<PyAny>]) -> PyResult<Py<PyAny>> {
-    let Some((pickle, buffers)) = parts.split_first() else {
-        return Err(refused(py, "the object has no pickle".to_owned()));
-    };
+    let (pickle, buffers) = parts.split_first().expect("checked when the header was parsed");
     let kwargs = PyDict::new(py);
     kwargs.set_item(intern!(py, "buffers"), PyList::new(py, buffers)?)?;
     let loads = py.import(intern!(py, "pickle"))?.getattr(intern!(py, "loads"))?;
