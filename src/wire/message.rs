@@ -118,9 +118,6 @@ impl Header {
         if bytes.len() < len {
             return Ok(Parsed::Needs(len));
         }
-        if kind == Kind::Object && parts == 0 {
-            return Err(WireError::Nonsense("an object without a pickle"));
-        }
         let (mut descriptions, meta) = bytes[PREFIX_LEN..len].split_at(descriptions as usize);
         // Not from `parts`: a part takes 8 bytes at least, and the number may lie.
         let mut all = SmallVec::with_capacity((parts as usize).min(descriptions.len() / 8));

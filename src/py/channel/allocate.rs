@@ -8,7 +8,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyList, PyMemoryView, PySlice, PyTuple};
 
 use super::base::BaseChannel;
-use super::dtype::Types;
+use super::dtype::{self, Types};
 use super::landing::Objects;
 use super::memory::Memory;
 use super::message;
