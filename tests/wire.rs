@@ -6,6 +6,7 @@ use pinwire::wire::{
 };
 use proptest::prelude::*;
 use rmpv::Value;
+use smallvec::SmallVec;
 
 fn hello() -> impl Strategy<Value = Hello> {
     (0..=VERSION, VERSION..=255, any::<u32>(), any::<u64>()).prop_map(
@@ -72,7 +73,7 @@ fn header() -> impl Strategy<Value = Header> {
     let kind = prop_oneof![Just(Kind::Arrays), Just(Kind::Object)];
     let header = (kind, prop::collection::vec(part(), 0..5), meta());
     header.prop_filter_map("no memory is that large", |(kind, parts, meta)| {
-        Header::new(kind, parts, meta).ok()
+        Header::new(kind, parts.into(), meta).ok()
     })
 }
 
@@ -98,7 +99,7 @@ fn fed<T>(bytes: &[u8], parse: impl Fn(&[u8]) -> Result<T, usize>) -> T {
 fn parse_header(bytes: &[u8]) -> Result<(Header, usize), usize> {
     match Header::parse(bytes).unwrap() {
         Parsed::Needs(needed) => Err(needed),
-        Parsed::Header(header, len) => Ok((*header, len)),
+        Parsed::Header(header, len) => Ok((header, len)),
     }
 }
 
@@ -199,7 +200,7 @@ proptest! {
 
 #[test]
 fn a_header_of_nothing_is_its_prefix() {
-    let header = Header::new(Kind::Arrays, Vec::new(), Value::Nil).unwrap();
+    let header = Header::new(Kind::Arrays, SmallVec::new(), Value::Nil).unwrap();
     let bytes = encoded(&header);
     assert_eq!(bytes.len(), PREFIX_LEN);
     assert_eq!(parse_header(&bytes), Ok((header, PREFIX_LEN)));
@@ -211,7 +212,7 @@ fn meta_comes_back_from_as_deep_as_it_may_nest() {
         let list = |inner, _| Value::Array(vec![inner]);
         let value = (1..levels).fold(Value::from(1), list);
         let meta = Value::Map(vec![(Value::from("deep"), value)]);
-        let header = Header::new(Kind::Arrays, Vec::new(), meta).unwrap();
+        let header = Header::new(Kind::Arrays, SmallVec::new(), meta).unwrap();
         let bytes = encoded(&header);
         let parsed = Header::parse(&bytes).map(|_| parse_header(&bytes));
         assert_eq!(parsed, Ok(Ok((header, bytes.len()))), "{levels} levels");
