@@ -5,8 +5,11 @@ use rmpv::{Value, decode, encode as write};
 
 use super::WireError;
 
-/// How deep lists and maps may nest.
+/// How deep values may nest within the map.
 pub const MAX_DEPTH: usize = 16;
+
+/// The same, as rmpv counts: two for a list or map, and up to three for what is in the innermost.
+const DECODER_DEPTH: usize = 2 * MAX_DEPTH + 3;
 
 /// Append a map; nothing for nil.
 pub fn encode(meta: &Value, to: &mut Vec<u8>) {
@@ -20,28 +23,28 @@ pub fn decode(mut bytes: &[u8]) -> Result<Value, WireError> {
     if bytes.is_empty() {
         return Ok(Value::Nil);
     }
-    // The outermost map counts, too.
-    let value = decode::read_value_with_max_depth(&mut bytes, MAX_DEPTH + 1)
+    let value = decode::read_value_with_max_depth(&mut bytes, DECODER_DEPTH)
         .map_err(|_| WireError::Nonsense("meta that is no MessagePack, or nests too deep"))?;
     if !bytes.is_empty() || !value.is_map() {
         return Err(WireError::Nonsense("meta that is not one map"));
     }
-    check(&value)?;
+    check(&value, 0)?;
     Ok(value)
 }
 
 /// Only what Python's plain values can be.
-fn check(value: &Value) -> Result<(), WireError> {
+fn check(value: &Value, depth: usize) -> Result<(), WireError> {
     match value {
+        _ if depth > MAX_DEPTH => Err(WireError::Nonsense("meta that nests too deep")),
         Value::Ext(..) => Err(WireError::Nonsense("meta with extension types")),
         Value::String(text) if text.is_err() => Err(WireError::Nonsense("meta that is no UTF-8")),
-        Value::Array(items) => items.iter().try_for_each(check),
+        Value::Array(items) => items.iter().try_for_each(|item| check(item, depth + 1)),
         Value::Map(entries) => entries.iter().try_for_each(|(key, value)| {
             if key.is_array() || key.is_map() {
                 return Err(WireError::Nonsense("meta with a container as a key"));
             }
-            check(key)?;
-            check(value)
+            check(key, depth + 1)?;
+            check(value, depth + 1)
         }),
         _ => Ok(()),
     }
