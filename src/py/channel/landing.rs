@@ -17,7 +17,7 @@ use crate::net::Progress;
 use crate::py::convert;
 use crate::py::errors::refused;
 use crate::py::job::Job;
-use crate::py::payload::{Pin, Pins, push};
+use crate::py::payload::{self, Pin, Pins, push};
 use crate::wire::{Header, Order, Part};
 
 /// Objects, one for each part.
@@ -129,6 +129,8 @@ impl Pinned {
             _ => skip(&mut runs, pending.taken),
         };
         debug_assert_eq!(left, 0);
+        // Before anything is taken from what has been read ahead.
+        runs.iter().try_for_each(|runs| payload::check(runs, self.copying))?;
         let ahead = unread(pending.left());
         copy_in(&mut runs, ahead);
         let taken = pending.taken + ahead.len as u64;
