@@ -262,7 +262,12 @@ def connect_channel(
 ) -> Channel:
     """Connect to a channel's listener; see `pinwire.connect_channel`."""
     for_channel, for_stream = split(options)
-    return Channel(connect(address, timeout=timeout, **for_stream), **for_channel)
+    stream = connect(address, timeout=timeout, **for_stream)
+    try:
+        return Channel(stream, **for_channel)
+    except BaseException:
+        stream.abort()
+        raise
 
 
 def serve_channels(

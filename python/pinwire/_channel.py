@@ -162,8 +162,10 @@ class _Posted:
     async def put_when_room(self, data: Any, meta: Any) -> None:
         if self._is_full() or self._waiters:
             await self._room()
-        self._line_up(data, meta)
-        self._admit()
+        try:
+            self._line_up(data, meta)
+        finally:
+            self._admit()
 
     async def join(self) -> None:
         while self._tasks:
@@ -303,7 +305,12 @@ def connect_channel(
     opening = connect(address, timeout=timeout, **for_stream)
 
     async def open_channel() -> Channel:
-        return Channel(await opening, **for_channel)
+        stream = await opening
+        try:
+            return Channel(stream, **for_channel)
+        except BaseException:
+            stream.abort()
+            raise
 
     return Opening(open_channel)
 
