@@ -234,14 +234,17 @@ class ChannelServer:
     async def serve_forever(self) -> None:
         """Wait until the server is closed; cancelled, it closes the server."""
         try:
-            await asyncio.shield(self._accepting)
+            await asyncio.wait([self._accepting])
         finally:
             await self.close()
+        if not self._accepting.cancelled():
+            self._accepting.result()
 
     async def close(self) -> None:
         """Stop listening, cancel the handlers that run, and wait for their end."""
         await self._listener.close()
-        tasks = [self._accepting, *self._tasks]
+        # A handler may call this, and goes on.
+        tasks = {self._accepting, *self._tasks} - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -264,6 +267,8 @@ class ChannelServer:
                     task = asyncio.get_running_loop().create_task(self._serve(stream))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
+                    # One that is cancelled before it begins closes nothing.
+                    task.add_done_callback(lambda _, stream=stream: stream.abort())
             except OSError as error:
                 if not is_exhausted(error):
                     raise
