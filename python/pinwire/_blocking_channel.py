@@ -107,17 +107,19 @@ class _Posted:
         self._changed = threading.Condition()
         self._messages: deque[_core.Prepared] = deque()
         self._nbytes = 0
+        self._waiters: deque[object] = deque()
         self._has_thread = False
 
     def put(self, data: Any, meta: Any, wait: bool) -> None:
         with self._changed:
-            if self._is_full() and not wait:
+            if (self._is_full() or self._waiters) and not wait:
                 raise QueueFullError(
                     errno.EAGAIN,
                     f"{self._nbytes} bytes are waiting to be sent: drain(), or "
                     "post(..., wait=True)",
                 )
-            self._changed.wait_for(lambda: not self._is_full())
+            if self._is_full() or self._waiters:
+                self._wait_for_room()
             message = self._channel._line_up(data, meta=meta)
             if message is None:
                 return
@@ -134,6 +136,15 @@ class _Posted:
 
     def _is_full(self) -> bool:
         return self._nbytes >= self._channel.high_water
+
+    def _wait_for_room(self) -> None:
+        place = object()
+        self._waiters.append(place)
+        try:
+            self._changed.wait_for(lambda: self._waiters[0] is place and not self._is_full())
+        finally:
+            self._waiters.remove(place)
+            self._changed.notify_all()  # for the one behind
 
     def _run(self) -> None:
         while (message := self._next()) is not None:
@@ -262,7 +273,12 @@ def connect_channel(
 ) -> Channel:
     """Connect to a channel's listener; see `pinwire.connect_channel`."""
     for_channel, for_stream = split(options)
-    return Channel(connect(address, timeout=timeout, **for_stream), **for_channel)
+    stream = connect(address, timeout=timeout, **for_stream)
+    try:
+        return Channel(stream, **for_channel)
+    except BaseException:
+        stream.abort()
+        raise
 
 
 def serve_channels(

@@ -163,8 +163,10 @@ class _Posted:
     async def put_when_room(self, data: Any, meta: Any) -> None:
         if self._is_full() or self._waiters:
             await self._room()
-        self._line_up(data, meta)
-        self._admit()
+        try:
+            self._line_up(data, meta)
+        finally:
+            self._admit()
 
     async def join(self) -> None:
         while self._tasks:
@@ -233,14 +235,17 @@ class ChannelServer:
     async def serve_forever(self) -> None:
         """Wait until the server is closed; cancelled, it closes the server."""
         try:
-            await asyncio.shield(self._accepting)
+            await asyncio.wait([self._accepting])
         finally:
             await self.close()
+        if not self._accepting.cancelled():
+            self._accepting.result()
 
     async def close(self) -> None:
         """Stop listening, cancel the handlers that run, and wait for their end."""
         await self._listener.close()
-        tasks = [self._accepting, *self._tasks]
+        # A handler may call this, and goes on.
+        tasks = {self._accepting, *self._tasks} - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -263,6 +268,8 @@ class ChannelServer:
                     task = asyncio.get_running_loop().create_task(self._serve(stream))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
+                    # One that is cancelled before it begins closes nothing.
+                    task.add_done_callback(lambda _, stream=stream: stream.abort())
             except OSError as error:
                 if not is_exhausted(error):
                     raise
@@ -304,7 +311,12 @@ def connect_channel(
     opening = connect(address, timeout=timeout, **for_stream)
 
     async def open_channel() -> Channel:
-        return Channel(await opening, **for_channel)
+        stream = await opening
+        try:
+            return Channel(stream, **for_channel)
+        except BaseException:
+            stream.abort()
+            raise
 
     return Opening(open_channel)
 

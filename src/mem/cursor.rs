@@ -93,18 +93,21 @@ impl Cursor {
         if runs.left() == 0 {
             return Ok(());
         }
-        let short = !runs.is_contiguous() && runs.run_len() < DIRECT_RUN;
-        let staged = match copying {
-            Copying::Allowed => short,
-            Copying::Never if short => {
-                return Err(MustCopy { run: runs.run_len() });
-            }
-            Copying::Never => false,
-            Copying::Always => true,
-        };
+        let staged = Cursor::is_staged(&runs, copying)?;
         self.left += runs.left();
         self.parts.push(Part { runs, staged });
         Ok(())
+    }
+
+    /// Whether an array goes through the staging block; an error if it must and may not.
+    pub fn is_staged(runs: &Runs, copying: Copying) -> Result<bool, MustCopy> {
+        let short = runs.left() > 0 && !runs.is_contiguous() && runs.run_len() < DIRECT_RUN;
+        match copying {
+            Copying::Allowed => Ok(short),
+            Copying::Never if short => Err(MustCopy { run: runs.run_len() }),
+            Copying::Never => Ok(false),
+            Copying::Always => Ok(true),
+        }
     }
 
     /// Bytes ahead.

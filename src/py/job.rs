@@ -134,7 +134,7 @@ impl Job {
         let progress = self.transfer.progress();
         let (transferred, nbytes) = (progress.transferred(), progress.nbytes());
         if let Some(position) = &self.position {
-            position.settle(py, transferred);
+            position.settle(py, progress.of_user().0);
         }
         if end == End::Interrupted
             && self.transfer.direction() == Direction::Send

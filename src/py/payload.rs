@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::buffer::{BufferPin, BytesPin, exports_buffer};
 use super::dlpack::{self, TensorPin};
 use super::refusal;
-use crate::mem::{Access, Block, Copying, Cursor, Runs};
+use crate::mem::{Access, Block, Copying, Cursor, MustCopy, Runs};
 use crate::wire::Order;
 
 /// The memory of one transfer, pinned until this is dropped: after the transfer's end, whatever
@@ -179,10 +179,17 @@ impl Pin {
 
 /// Append to a cursor what may have to be copied.
 pub(super) fn push(cursor: &mut Cursor, runs: Runs, copying: Copying) -> PyResult<()> {
-    cursor.push(runs, copying).map_err(|error| {
-        PyBufferError::new_err(format!(
-            "copy=False, but this memory is not contiguous: {error}; pass a contiguous array, or \
-             copy=None to let them be packed through a staging block"
-        ))
-    })
+    cursor.push(runs, copying).map_err(|error| must_copy(&error))
+}
+
+/// Whether `push` takes it.
+pub(super) fn check(runs: &Runs, copying: Copying) -> PyResult<()> {
+    Cursor::is_staged(runs, copying).map(drop).map_err(|error| must_copy(&error))
+}
+
+fn must_copy(error: &MustCopy) -> PyErr {
+    PyBufferError::new_err(format!(
+        "copy=False, but this memory is not contiguous: {error}; pass a contiguous array, or \
+         copy=None to let them be packed through a staging block"
+    ))
 }

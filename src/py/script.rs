@@ -20,6 +20,10 @@ use crate::net::{Error, Progress};
 
 /// What a call does, one transfer after the other. How to wait is the face's affair.
 pub(super) trait Script: Send {
+    /// Take the place in a queue that it may have to wait in: it counts from the first await on,
+    /// also if others run before the first `next`.
+    fn take_place(&mut self) {}
+
     /// What is next. `moved` are the bytes of the transfer that was asked for last, if it was one.
     fn next(&mut self, py: Python<'_>, moved: Option<u64>) -> PyResult<Next>;
 
@@ -103,6 +107,7 @@ impl<S: Script> Following<S> {
         if !self.begun {
             self.begun = true;
             self.wait.begin();
+            self.script.take_place();
             if budget::spend_on(self.script.progress().nbytes()) {
                 return Ok(Flow::turn_of_the_loop(py));
             }

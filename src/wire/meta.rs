@@ -5,7 +5,7 @@ use rmpv::{Value, decode, encode as write};
 
 use super::WireError;
 
-/// How deep lists and maps may nest.
+/// How deep values may nest within the map.
 pub const MAX_DEPTH: usize = 16;
 
 /// That depth as rmpv counts: two for every container, and up to three for the value within.

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import pytest
 import uvloop
+from channels import FACES, TRANSPORTS, Channels
 
 import pinwire
 import pinwire.blocking
@@ -73,3 +74,21 @@ def blocking_pair(transport: str, request: pytest.FixtureRequest) -> Iterator[tu
             server = listener.accept()
     with client, server:
         yield client, server
+
+
+@pytest.fixture(params=[f"{face}-{transport}" for face in FACES for transport in TRANSPORTS])
+def channels(request: pytest.FixtureRequest) -> Channels:
+    """Pairs of channels on every face over every transport."""
+    return Channels(*request.param.split("-"))
+
+
+@pytest.fixture(params=FACES)
+def face(request: pytest.FixtureRequest) -> Channels:
+    """Every face, where the transport does not matter."""
+    return Channels(request.param, "unix")
+
+
+@pytest.fixture(params=[f"{face}-{transport}" for face in FACES[:2] for transport in TRANSPORTS])
+def aio(request: pytest.FixtureRequest) -> Channels:
+    """The faces whose calls can be cancelled."""
+    return Channels(*request.param.split("-"))

@@ -28,7 +28,9 @@ pub(super) fn of(pin: &Pin, object: &Bound<'_, PyAny>) -> PyResult<Text> {
         Pin::Buffer(pin) if pin.is_shapeless() => return Ok(Text::from_slice(BYTES)),
         Pin::Buffer(pin) => (pin.format(), pin.itemsize()),
     };
-    if let Some(text) = format.and_then(|format| simple(format, itemsize)) {
+    if let Some(text) = format.and_then(|format| simple(format, itemsize))
+        && !is_time(pin, object)?
+    {
         return Ok(text);
     }
     let described = dtypes(object.py())?.call_method1(intern!(object.py(), "of"), (object,))?;
@@ -36,6 +38,18 @@ pub(super) fn of(pin: &Pin, object: &Bound<'_, PyAny>) -> PyResult<Text> {
         Ok(text) => Ok(Text::from_slice(text.as_bytes())),
         Err(_) => Ok(sized(b'|', b'V', itemsize)),
     }
+}
+
+/// Whether it is a datetime64 or timedelta64 alone, which NumPy exports as eight plain bytes.
+pub(super) fn is_time(pin: &Pin, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let Pin::Buffer(pin) = pin else { return Ok(false) };
+    if pin.nbytes() != 8 || pin.format() != Some(b"B") || pin.is_shapeless() {
+        return Ok(false);
+    }
+    let py = object.py();
+    let Some(dtype) = object.getattr_opt(intern!(py, "dtype"))? else { return Ok(false) };
+    let kind = dtype.getattr_opt(intern!(py, "kind"))?;
+    Ok(kind.is_some_and(|kind| kind.extract::<char>().is_ok_and(|kind| matches!(kind, 'm' | 'M'))))
 }
 
 /// The text of a format of one letter (PEP 3118), by far the most frequent ones.

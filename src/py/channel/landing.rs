@@ -131,6 +131,8 @@ impl Pinned {
             _ => skip(&mut runs, pending.taken),
         };
         debug_assert_eq!(left, 0);
+        // Before anything is taken from what has been read ahead.
+        runs.iter().try_for_each(|runs| payload::check(runs, self.copying))?;
         let ahead = unread(pending.left());
         copy_in(&mut runs, ahead);
         let taken = pending.taken + ahead.len as u64;

@@ -13,6 +13,9 @@ pub(super) fn describe(pin: &Pin, object: &Bound<'_, PyAny>) -> PyResult<Part> {
     let part = match pin {
         Pin::Bytes(pin) => bytes(pin.nbytes()),
         Pin::Buffer(pin) if pin.is_shapeless() => bytes(pin.nbytes()),
+        Pin::Buffer(_) if dtype::is_time(pin, object)? => {
+            Part { dtype, itemsize: 8, order: Order::C, shape: Default::default() }
+        }
         Pin::Buffer(pin) => Part {
             dtype,
             itemsize: itemsize(pin.itemsize())?,

@@ -157,8 +157,8 @@ impl Receiving {
                 inbox.pending = Some(pending);
                 return Err(refused(
                     py,
-                    "the first bytes of this message are in the memory of a call that was \
-                     interrupted: give it the same memory, or skip()"
+                    "the first bytes of this message went to a call that was interrupted: read it \
+                     into the same memory if it was a read_into, or skip() the rest"
                         .to_owned(),
                 ));
             }
@@ -210,12 +210,13 @@ impl Receiving {
         }
     }
 
-    /// Whether an earlier call has left the start of the message in memory of its user's, which
-    /// is not that of this call.
+    /// Whether an earlier call has dropped the start of the message, or left it in memory of its
+    /// user's, which is not that of this call.
     fn is_broken_off(&self, pending: &Pending) -> bool {
-        let Some(before) = pending.landing.as_ref().filter(|before| before.is_given()) else {
+        let Some(before) = &pending.landing else { return pending.taken > 0 };
+        if !before.is_given() {
             return false;
-        };
+        }
         match &self.want {
             Want::Into(Some(given)) => !given.landing().is_same(before),
             _ => true,
@@ -367,7 +368,8 @@ impl Drop for Receiving {
                 Asked::Fill(landing) => {
                     // Interrupted: what has come is there, and the next call goes on from it.
                     pending.taken = self.progress.transferred();
-                    pending.landing = Some(landing);
+                    let is_whole = pending.taken == 0 && landing.is_given();
+                    pending.landing = if is_whole { None } else { Some(landing) };
                 }
                 Asked::Discard => pending.taken = self.progress.transferred(),
                 _ => {}

@@ -33,6 +33,8 @@ pub(super) struct Sending {
     phase: Phase,
     /// The jobs it takes, first one first: the header with what is in memory, and then a file.
     jobs: SmallVec<[Job; 1]>,
+    /// Whether a job is under way, which then sees to the stream itself.
+    asked: bool,
     hello: Option<Arc<Progress>>,
     payload: u64,
     progress: Arc<Progress>,
@@ -143,6 +145,7 @@ impl Sending {
             place: None,
             phase: Phase::Waiting,
             jobs,
+            asked: false,
             hello: None,
             payload,
             progress,
@@ -163,6 +166,7 @@ impl Sending {
             if !at_once {
                 // Whoever awaits it goes on from here, or finds the error once more.
                 self.jobs.push(job);
+                self.asked = false;
             }
         }
         Ok(false)
@@ -199,6 +203,12 @@ impl Sending {
 }
 
 impl Script for Sending {
+    fn take_place(&mut self) {
+        if self.place.is_none() {
+            self.place = Some(self.channel.get().outbox().join());
+        }
+    }
+
     fn next(&mut self, py: Python<'_>, _moved: Option<u64>) -> PyResult<Next> {
         let place = self.place.get_or_insert_with(|| self.channel.get().outbox().join());
         if self.phase == Phase::Waiting {
@@ -214,7 +224,9 @@ impl Script for Sending {
             self.note_hello();
             self.phase = Phase::Moving;
         }
+        self.asked = false;
         if let Some(job) = self.jobs.pop() {
+            self.asked = true;
             return Ok(Next::Move(job));
         }
         if self.progress.left() > 0 {
@@ -252,8 +264,8 @@ impl Drop for Sending {
     fn drop(&mut self) {
         self.note_hello();
         let (transferred, nbytes) = (self.progress.transferred(), self.progress.nbytes());
-        if self.phase == Phase::Moving && (1..nbytes).contains(&transferred) {
-            // Between its jobs; within one, that one has seen to it.
+        if self.phase == Phase::Moving && !self.asked && (1..nbytes).contains(&transferred) {
+            // Between its jobs.
             self.stream.get().socket().tear(Torn { transferred, nbytes });
         }
     }

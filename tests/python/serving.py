@@ -1,0 +1,77 @@
+"""Servers of channels on every face, as coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+from channels import Threaded, address
+from support import PATIENCE
+
+import pinwire
+import pinwire.blocking
+
+
+async def echo(channel):
+    async for message in channel:
+        await channel.send(message.parts, meta=message.meta)
+
+
+def echo_blocking(channel):
+    for message in channel:
+        channel.send(message.parts, meta=message.meta)
+
+
+class Serving:
+    """A server of a face."""
+
+    def __init__(self, face, server):
+        self.face, self.server = face, server
+        self.address = server.address
+
+    async def connect(self, **options):
+        if self.face.is_blocking:
+            connect = pinwire.blocking.connect_channel
+            return Threaded(await asyncio.to_thread(connect, self.address, **options))
+        return await pinwire.connect_channel(self.address, **options)
+
+    async def close(self):
+        if self.face.is_blocking:
+            await asyncio.to_thread(self.server.close)
+        else:
+            await self.server.close()
+
+    def raw(self):
+        """A plain socket that is connected."""
+        _, _, name = self.address.partition(":")
+        if self.address.startswith("unix:"):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.connect(name.replace("@", "\0"))
+        else:
+            host, _, port = name.removeprefix("//").rpartition(":")
+            sock = socket.create_connection((host, int(port)))
+        sock.settimeout(PATIENCE)
+        return sock
+
+
+@contextlib.asynccontextmanager
+async def serve(face, handler, **options):
+    where = address(face.transport)
+    if face.is_blocking:
+        server = pinwire.blocking.serve_channels(handler, where, **options)
+    else:
+        server = await pinwire.serve_channels(handler, where, **options)
+    serving = Serving(face, server)
+    try:
+        yield serving
+    finally:
+        await serving.close()
+
+
+def echo_of(face):
+    return echo_blocking if face.is_blocking else echo
+
+
+def handlers(serving):
+    return len(serving.server._open if serving.face.is_blocking else serving.server._tasks)
