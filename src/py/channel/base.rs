@@ -12,7 +12,7 @@ use crate::mem::{Access, Copying, Cursor, Region, Runs};
 use crate::net::{Direction, Goal, Payload, Transfer};
 use crate::py::base::BaseStream;
 use crate::py::convert;
-use crate::py::errors::{busy, violated};
+use crate::py::errors::{busy, exception, violated};
 use crate::py::queue::Queue;
 use crate::wire::{Flags, HELLO_LEN, Hello, VERSION, WireError};
 
@@ -178,6 +178,8 @@ impl BaseChannel {
         if let Some(text) = self.violation.get() {
             return Err(violated(py, text.clone()));
         }
+        // Nobody gets what has been read ahead of a channel that is closed.
+        self.stream.get().socket().fd().map_err(|error| exception(py, error, "the channel"))?;
         let inbox = self.lock_inbox().take();
         inbox
             .ok_or_else(|| busy(py, "another receive is under way on this channel; await it first"))
