@@ -6,6 +6,7 @@ import asyncio
 import errno
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _core
@@ -269,7 +270,7 @@ class ChannelServer:
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
                     # One that is cancelled before it begins closes nothing.
-                    task.add_done_callback(lambda _, stream=stream: stream.abort())
+                    task.add_done_callback(partial(_abort, stream))
             except OSError as error:
                 if not is_exhausted(error):
                     raise
@@ -297,6 +298,10 @@ class ChannelServer:
     def _report(self, message: str, error: Exception) -> None:
         loop = asyncio.get_running_loop()
         loop.call_exception_handler({"message": message, "exception": error})
+
+
+def _abort(stream: _core.Stream, _task: asyncio.Task[None]) -> None:
+    stream.abort()
 
 
 def connect_channel(

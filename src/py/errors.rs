@@ -121,18 +121,25 @@ fn attach(py: Python<'_>, error: PyErr, transferred: u64, nbytes: u64) -> PyErr 
     error
 }
 
+/// Whether it is an exception of `pinwire.errors`, of this name.
+pub(super) fn is_ours(py: Python<'_>, error: &PyErr, name: &'static str) -> bool {
+    class(py, name).is_ok_and(|class| error.matches(py, class).unwrap_or(false))
+}
+
 /// An exception of `pinwire.errors`.
 fn ours<A>(py: Python<'_>, name: &'static str, args: A) -> PyErr
 where
     A: pyo3::PyErrArguments + Send + Sync + 'static,
 {
-    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let class = MODULE
-        .get_or_try_init(py, || py.import("pinwire.errors").map(Bound::unbind))
-        .and_then(|module| module.bind(py).getattr(name))
-        .and_then(|class| Ok(class.cast_into::<PyType>()?));
-    match class {
+    match class(py, name) {
         Ok(class) => PyErr::from_type(class, args),
         Err(error) => error,
     }
+}
+
+fn class<'py>(py: Python<'py>, name: &'static str) -> PyResult<Bound<'py, PyType>> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let import = || py.import("pinwire.errors").map(Bound::unbind);
+    let module = MODULE.get_or_try_init(py, import)?.bind(py);
+    Ok(module.getattr(name)?.cast_into()?)
 }

@@ -138,10 +138,15 @@ impl Header {
 }
 
 fn check_kind(kind: Kind, parts: &[Part]) -> Result<(), WireError> {
-    if kind == Kind::Object && parts.is_empty() {
-        return Err(WireError::Nonsense("an object without its pickle"));
+    if kind == Kind::Arrays {
+        Ok(())
+    } else if parts.is_empty() {
+        Err(WireError::Nonsense("an object without its pickle"))
+    } else if parts.iter().all(Part::is_bytes) {
+        Ok(())
+    } else {
+        Err(WireError::Nonsense("an object of something else than bytes"))
     }
-    Ok(())
 }
 
 fn payload(parts: &[Part]) -> Result<u64, WireError> {

@@ -46,6 +46,11 @@ impl Part {
         Some(if self.itemsize == 0 || self.shape.contains(&0) { 0 } else { span })
     }
 
+    /// Whether it is a row of plain bytes.
+    pub(super) fn is_bytes(&self) -> bool {
+        self.dtype[..] == *b"|u1" && self.itemsize == 1 && self.shape.len() == 1
+    }
+
     /// Bytes of the description.
     pub(super) fn len(&self) -> usize {
         FIXED_LEN + self.dtype.len() + 8 * self.shape.len()

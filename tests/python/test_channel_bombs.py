@@ -83,13 +83,11 @@ def test_arrays_when_they_are_only_announced_then_no_memory_is_used(face, count)
     assert received_when(face, data) < MARGIN
 
 
-@pytest.mark.xfail(strict=True, reason="the first page of each is touched when it is made")
 def test_many_small_arrays_when_they_are_only_announced_then_no_memory_is_used():
     data = header(*[part("|u1", [16 * 1024], 1)] * 65536, payload=1 << 30)
     assert received_when("asyncio", data) < MARGIN + 16 * len(data)
 
 
-@pytest.mark.xfail(strict=True, reason="a bytearray is filled with zeros when it is made")
 def test_the_buffers_of_an_object_when_they_are_only_announced_then_no_memory_is_used():
     size = 16 * 1024 - 1
     data = header(*[part("|u1", [size], 1)] * 8192, payload=8192 * size, kind=2)
@@ -134,7 +132,6 @@ channel.close()
     assert program(WITHOUT_NUMPY + code) == (0, "-1\n", "")
 
 
-@pytest.mark.xfail(strict=True, reason="a bytearray is filled with zeros when it is made")
 def test_arrays_when_they_are_only_announced_and_numpy_is_missing_then_no_memory_is_used():
     code = """
 def rss():

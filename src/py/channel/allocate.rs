@@ -10,7 +10,7 @@ use pyo3::types::{PyByteArray, PyList, PyMemoryView, PySlice, PyTuple};
 use super::base::BaseChannel;
 use super::dtype::{self, Types};
 use super::landing::Objects;
-use super::memory::Memory;
+use super::memory::{self, Memory};
 use super::message;
 use crate::wire::{Header, Kind, Order, Part};
 
@@ -18,7 +18,11 @@ use crate::wire::{Header, Kind, Order, Part};
 /// as well (NPY_USE_HUGEPAGE), and what the last page has too much matters little.
 const LARGE: u64 = 4 * 1024 * 1024;
 
-/// Up to this many bytes a bytearray, which comes filled with zeros, is made as fast as an array.
+/// Bytes for which memory is made at a time. To make an array touches some of it, so a header that
+/// lies about many small parts must not have them all made at once.
+const STAGE: u64 = 32 * 1024 * 1024;
+
+/// Up to this many bytes a bytearray is made faster than an array.
 const SMALL: u64 = 16 * 1024;
 
 /// Alignment of parts that share an allocation, unless they are plain bytes: that of malloc(3).
@@ -50,15 +54,25 @@ impl Allocation {
     }
 }
 
-/// An array for each part.
-pub(super) fn arrays(
+/// An array for each of the next parts: as many as may be made before the bytes of these have come.
+pub(super) fn some(
     py: Python<'_>,
     header: &Header,
+    first: usize,
     allocation: &Allocation,
 ) -> PyResult<Objects> {
     let (types, numpy) = (Types::default(), numpy(py)?);
     let mut maker = Maker { py, types, numpy };
-    let parts = &header.parts[..];
+    let mut parts = &header.parts[first..];
+    if !allocation.share {
+        let mut made = 0;
+        let mut is_early = |part| {
+            let is_early = made < STAGE;
+            made += message::nbytes(part);
+            is_early
+        };
+        parts = &parts[..parts.iter().take_while(|&part| is_early(part)).count()];
+    }
     if let Some(allocator) = &allocation.allocator {
         let allocator = allocator.bind(py);
         return unbound(parts.iter().map(|part| maker.call(allocator, part)));
@@ -104,10 +118,7 @@ impl<'a, 'py> Maker<'a, 'py> {
             Some(numpy) if (SMALL..LARGE).contains(&nbytes) => {
                 self.call(numpy.empty.bind(self.py), part)
             }
-            _ if nbytes < LARGE => {
-                let bytes = PyByteArray::new_with(self.py, size(nbytes)?, |_| Ok(()));
-                Ok(bytes?.into_any())
-            }
+            _ if nbytes < LARGE => memory::bytearray(self.py, size(nbytes)?),
             _ => self.memory(nbytes),
         }
     }

@@ -1,6 +1,6 @@
 //! Types of items, as text that travels and as NumPy has them.
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyModuleNotFoundError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -168,8 +168,10 @@ pub(super) fn load<'py>(py: Python<'py>, part: &wire::Part) -> PyResult<Bound<'p
     let dtype = loaded.map_err(|error| {
         if error.is_instance_of::<PyValueError>(py) {
             violated(py, format!("the peer sends a dtype that makes no sense: {}", error.value(py)))
-        } else {
+        } else if error.is_instance_of::<PyModuleNotFoundError>(py) {
             refused(py, error.value(py).to_string())
+        } else {
+            error
         }
     })?;
     let dtype = check_size(part, dtype)?;

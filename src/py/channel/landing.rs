@@ -29,9 +29,11 @@ pub(super) struct Landing {
     given: bool,
 }
 
-/// A landing whose memory is pinned.
+/// A landing whose memory is pinned, as far as it is not filled yet.
 pub(super) struct Pinned {
     landing: Landing,
+    /// The first object that is pinned.
+    first: usize,
     pins: SmallVec<[Pin; 1]>,
     copying: Copying,
 }
@@ -56,11 +58,11 @@ impl Landing {
             && self.objects.iter().zip(&other.objects).all(|(mine, theirs)| mine.is(theirs))
     }
 
-    /// Pin it, to be filled.
-    pub(super) fn pin(self, py: Python<'_>, copying: Copying) -> PyResult<Pinned> {
+    /// Pin it from an object on, to be filled.
+    pub(super) fn pin(self, py: Python<'_>, first: usize, copying: Copying) -> PyResult<Pinned> {
         let pin = |object: &Py<PyAny>| Pin::new(object.bind(py), Access::Write);
-        let pins = self.objects.iter().map(pin).collect::<PyResult<_>>()?;
-        Ok(Pinned { landing: self, pins, copying })
+        let pins = self.objects[first..].iter().map(pin).collect::<PyResult<_>>()?;
+        Ok(Pinned { landing: self, first, pins, copying })
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -72,7 +74,7 @@ impl Pinned {
     /// The argument of `recv_into`.
     pub(super) fn given(out: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<Pinned> {
         let objects = payload::items(out)?.into_iter().map(Bound::unbind).collect();
-        Landing { objects, given: true }.pin(out.py(), convert::copying(copy))
+        Landing { objects, given: true }.pin(out.py(), 0, convert::copying(copy))
     }
 
     pub(super) fn landing(&self) -> &Landing {
@@ -86,7 +88,7 @@ impl Pinned {
             let text = format!("the message has {need} parts, and there is memory for {have}");
             return Err(refused(py, text));
         }
-        for (index, (part, (pin, object))) in header.parts.iter().zip(self.each(py)).enumerate() {
+        for (index, (part, (pin, object))) in self.each(py, header).enumerate() {
             let mine = layout::describe(pin, object)?;
             let fits = (mine.dtype == part.dtype && mine.shape == part.shape)
                 || (nbytes(&mine) == nbytes(part) && layout::is_raw(pin, object)?);
@@ -101,7 +103,7 @@ impl Pinned {
 
     /// Whether an allocator has made what it was asked for.
     pub(super) fn check_made(&self, header: &Header) -> PyResult<()> {
-        for (part, pin) in header.parts.iter().zip(&self.pins) {
+        for (part, pin) in header.parts[self.first..].iter().zip(&self.pins) {
             let made = pin.nbytes() as u64;
             if made != nbytes(part) {
                 return Err(PyValueError::new_err(format!(
@@ -113,8 +115,8 @@ impl Pinned {
         Ok(())
     }
 
-    /// What fills it from where the last call was interrupted, with what has been read ahead
-    /// first. None if that was all.
+    /// What fills it from where the last job ended, with what has been read ahead first. None if
+    /// that was all there is room for.
     pub(super) fn fill(
         self,
         py: Python<'_>,
@@ -124,20 +126,22 @@ impl Pinned {
     ) -> PyResult<(Landing, Option<Job>)> {
         let header = &pending.header;
         let mut runs = self.runs(py, header)?;
+        let behind = bytes_of(&header.parts[..self.first]);
+        let room = behind + bytes_of(&header.parts[self.first..self.landing.objects.len()]);
         let left = match &pending.landing {
             Some(before) if !before.is_given() && !before.is_same(&self.landing) => {
                 carry(py, before, header, &mut runs, pending.taken)?
             }
-            _ => skip(&mut runs, pending.taken),
+            _ => skip(&mut runs, pending.taken - behind),
         };
         debug_assert_eq!(left, 0);
         // Before anything is taken from what has been read ahead.
         runs.iter().try_for_each(|runs| payload::check(runs, self.copying))?;
-        let ahead = unread(pending.left());
+        let ahead = unread(room - pending.taken);
         copy_in(&mut runs, ahead);
         let taken = pending.taken + ahead.len as u64;
         progress.set(taken, header.payload);
-        if taken == header.payload {
+        if taken == room {
             return Ok((self.landing, None));
         }
         let mut cursor = Cursor::new(Access::Write);
@@ -152,19 +156,26 @@ impl Pinned {
     /// Where the bytes of each part go, in the order in which they come.
     fn runs(&self, py: Python<'_>, header: &Header) -> PyResult<SmallVec<[Runs; 1]>> {
         let mut all = SmallVec::new();
-        for (part, (pin, object)) in header.parts.iter().zip(self.each(py)) {
+        for (part, (pin, object)) in self.each(py, header) {
             all.push(pin.runs(order_in(part, pin, object)?)?);
         }
         Ok(all)
     }
 
+    /// What is pinned, and the part that it is for.
     fn each<'a, 'py: 'a>(
         &'a self,
         py: Python<'py>,
-    ) -> impl Iterator<Item = (&'a Pin, &'a Bound<'py, PyAny>)> {
-        let objects = self.landing.objects.iter().map(move |object| object.bind(py));
-        self.pins.iter().zip(objects)
+        header: &'a Header,
+    ) -> impl Iterator<Item = (&'a Part, (&'a Pin, &'a Bound<'py, PyAny>))> {
+        let objects = self.landing.objects[self.first..].iter().map(move |it| it.bind(py));
+        header.parts[self.first..].iter().zip(self.pins.iter().zip(objects))
     }
+}
+
+/// Bytes of some parts together.
+pub(super) fn bytes_of(parts: &[Part]) -> u64 {
+    parts.iter().map(nbytes).sum()
 }
 
 /// Memory without a shape takes the bytes as they come.

@@ -9,6 +9,17 @@ use pyo3::prelude::*;
 use crate::py::errors::os_error;
 use crate::sys::Mapping;
 
+/// A bytearray whose content is undefined, to be filled.
+pub(super) fn bytearray(py: Python<'_>, nbytes: usize) -> PyResult<Bound<'_, PyAny>> {
+    let len = ffi::Py_ssize_t::try_from(nbytes)?;
+    // SAFETY: attached; without content to copy, CPython makes room for as many bytes. Whoever
+    // gets it sees it once all of them have been received.
+    unsafe {
+        let bytes = ffi::PyByteArray_FromStringAndSize(std::ptr::null(), len);
+        Bound::from_owned_ptr_or_err(py, bytes)
+    }
+}
+
 /// Memory for large arrays: aligned to 2 MiB, in huge pages where the system has some.
 #[pyclass(frozen, module = "pinwire._core")]
 pub(in crate::py) struct Memory(Mapping);

@@ -13,14 +13,14 @@ use super::allocate::{self, Allocation};
 use super::base::BaseChannel;
 use super::header::Maker;
 use super::inbox::{Inbox, Pending, discard};
-use super::landing::{Landing, Pinned};
-use super::message::Message;
+use super::landing::{Landing, Objects, Pinned, bytes_of};
+use super::message::{Message, nbytes};
 use crate::mem::Copying;
 use crate::net::{Error, Progress};
 use crate::py::base::BaseStream;
-use crate::py::errors::{exception, incomplete, refused};
+use crate::py::errors::{exception, incomplete, is_ours, refused};
 use crate::py::script::{Alarm, Next, Script};
-use crate::wire::{Kind, WireError};
+use crate::wire::{Header, Kind, WireError};
 
 /// What is wanted of the next message.
 pub(super) enum Want {
@@ -126,7 +126,7 @@ impl Receiving {
         let next = self.deliver(py, &mut inbox, pending);
         self.inbox = Some(inbox);
         match next {
-            Err(error) if is(py, &error, "ProtocolError") => {
+            Err(error) if is_ours(py, &error, "ProtocolError") => {
                 Err(self.channel.get().break_off(py, error.value(py).to_string()))
             }
             next => next,
@@ -200,14 +200,29 @@ impl Receiving {
         };
         pending.taken = self.progress.transferred();
         pending.landing = None;
-        inbox.pending = Some(pending);
         match job {
             Some(job) => {
+                inbox.pending = Some(pending);
                 self.asked = Asked::Fill(landing);
                 Ok(Next::Move(job))
             }
-            None => self.complete(py, inbox, &landing).map(Next::Done),
+            None => self.filled(py, inbox, pending, landing),
         }
+    }
+
+    /// There is no room left in the landing: that was it, or there has to be more memory.
+    fn filled(
+        &mut self,
+        py: Python<'_>,
+        inbox: &mut Inbox,
+        mut pending: Pending,
+        landing: Landing,
+    ) -> PyResult<Next> {
+        if landing.objects().len() < pending.header.parts.len() {
+            pending.landing = Some(landing);
+            return self.deliver(py, inbox, pending);
+        }
+        self.complete(py, &pending.header, &landing).map(Next::Done)
     }
 
     /// Whether an earlier call has dropped the start of the message, or left it in memory of its
@@ -257,16 +272,15 @@ impl Receiving {
     fn complete(
         &self,
         py: Python<'_>,
-        inbox: &mut Inbox,
+        header: &Arc<Header>,
         landing: &Landing,
     ) -> PyResult<Py<PyAny>> {
-        let pending = inbox.pending.take().expect("it stays until now");
         let counters = &self.channel.get().counters;
         counters.messages_received.fetch_add(1, Ordering::Relaxed);
-        counters.bytes_received.fetch_add(pending.header.payload, Ordering::Relaxed);
+        counters.bytes_received.fetch_add(header.payload, Ordering::Relaxed);
         match self.want {
             Want::Object(_) => unpickle(py, landing.objects()),
-            _ => Message::of(py, &pending.header, landing.objects()),
+            _ => Message::of(py, header, landing.objects()),
         }
     }
 
@@ -301,9 +315,11 @@ impl Script for Receiving {
             }
             (Asked::Fill(landing), Some(_)) => {
                 let mut inbox = self.inbox.take().expect("it is here between jobs");
-                let completed = self.complete(py, &mut inbox, &landing);
+                let mut pending = inbox.pending.take().expect("it stays until it is filled");
+                pending.taken = self.progress.transferred();
+                let next = self.filled(py, &mut inbox, pending, landing);
                 self.inbox = Some(inbox);
-                return completed.map(Next::Done);
+                return next;
             }
             (Asked::Discard, Some(_)) => {
                 let mut inbox = self.inbox.take().expect("it is here between jobs");
@@ -329,8 +345,10 @@ impl Script for Receiving {
     /// A loop over messages ends when its channel is closed, as one over connections does.
     fn failed(&self, py: Python<'_>, error: PyErr) -> PyErr {
         match self.at_end {
-            AtEnd::StopIteration if is(py, &error, "ClosedError") => PyStopIteration::new_err(()),
-            AtEnd::StopAsyncIteration if is(py, &error, "ClosedError") => {
+            AtEnd::StopIteration if is_ours(py, &error, "ClosedError") => {
+                PyStopIteration::new_err(())
+            }
+            AtEnd::StopAsyncIteration if is_ours(py, &error, "ClosedError") => {
                 PyStopAsyncIteration::new_err(())
             }
             _ => error,
@@ -396,29 +414,41 @@ fn is_object(py: Python<'_>) -> PyErr {
     refused(py, "this message is an object: receive it by recv_object".to_owned())
 }
 
-/// New memory for a message, or what an interrupted call has made.
+/// Memory for the payload: what has been made for it and is not full, or more of it.
 fn make(
     py: Python<'_>,
     channel: &BaseChannel,
     pending: &Pending,
     allocation: &Allocation,
 ) -> PyResult<Pinned> {
-    if let Some(before) = &pending.landing {
-        let objects = before.objects().iter().map(|object| object.clone_ref(py)).collect();
-        return Landing::new(objects).pin(py, Copying::Allowed);
-    }
+    let header = &pending.header;
+    let mut objects: Objects = match &pending.landing {
+        Some(before) => before.objects().iter().map(|object| object.clone_ref(py)).collect(),
+        None => Objects::new(),
+    };
     let limit = channel.options().max_message_bytes;
-    if pending.header.payload > limit {
+    if pending.landing.is_none() && header.payload > limit {
         let text = format!(
             "the message has {} bytes, and max_message_bytes is {limit}: receive it into memory \
              of your own, by recv_header() and read_into(), or skip() it",
-            pending.header.payload
+            header.payload
         );
         return Err(refused(py, text));
     }
-    let arrays = allocate::arrays(py, &pending.header, allocation)?;
-    let pinned = Landing::new(arrays).pin(py, Copying::Allowed)?;
-    pinned.check_made(&pending.header)?;
+    let mut first = objects.len();
+    if bytes_of(&header.parts[..first]) == pending.taken {
+        objects.extend(allocate::some(py, header, first, allocation)?);
+    } else {
+        // The first that is not full.
+        let mut end = 0;
+        let mut is_full = |part| {
+            end += nbytes(part);
+            end <= pending.taken
+        };
+        first = header.parts.iter().take_while(|&part| is_full(part)).count();
+    }
+    let pinned = Landing::new(objects).pin(py, first, Copying::Allowed)?;
+    pinned.check_made(header)?;
     Ok(pinned)
 }
 
@@ -428,9 +458,4 @@ fn unpickle(py: Python<'_>, parts: &[Py<PyAny>]) -> PyResult<Py<PyAny>> {
     kwargs.set_item(intern!(py, "buffers"), PyList::new(py, buffers)?)?;
     let loads = py.import(intern!(py, "pickle"))?.getattr(intern!(py, "loads"))?;
     Ok(loads.call((pickle,), Some(&kwargs))?.unbind())
-}
-
-/// Whether it is one of pinwire's own, of this name.
-fn is(py: Python<'_>, error: &PyErr, name: &str) -> bool {
-    error.get_type(py).name().is_ok_and(|class| class == name)
 }
