@@ -90,7 +90,7 @@ fn good_headers() -> Vec<(&'static str, Vec<u8>)> {
     let several = several.each_ref().map(|part| &part[..]);
     vec![
         ("good-empty", Frame::kind(1, [0; 3])),
-        ("good-object", Frame { kind: 2, parts: 1, descriptions: floats(&[0]), ..Frame::new() }.bytes()),
+        ("good-object", Frame { kind: 2, parts: 1, descriptions: part(1, b'C', b"|u1", &[0]), ..Frame::new() }.bytes()),
         ("good-several", Frame::parts(4, &several, 56)),
         ("good-64-dimensions", Frame::parts(1, &[&floats(&[1; MAX_NDIM])], 8)),
         ("good-meta", Frame::meta(b"\x84\xa1a\xcb\x7f\xf8\0\0\0\0\0\0\x01\x92\xc2\xc0\xd3\xff\xff\xff\xff\0\0\0\0\xc4\x01x\xca\0\0\0\0\x80")),
@@ -112,6 +112,11 @@ fn bad_headers() -> Vec<(&'static str, Vec<u8>, WireError)> {
     let nested = |lists: usize| [&b"\x81\x01"[..], &vec![0x91; lists - 1], b"\x90"].concat();
     vec![
         ("kind", Frame::kind(3, [0; 3]), Nonsense("a message of an unknown kind")),
+        (
+            "object-of-floats",
+            Frame { kind: 2, parts: 1, descriptions: floats(&[0]), ..Frame::new() }.bytes(),
+            Nonsense("an object of something else than bytes"),
+        ),
         ("no-pickle", Frame::kind(2, [0; 3]), Nonsense("an object without its pickle")),
         ("flags", Frame::kind(1, [0, 0, 128]), Nonsense("flags that this version does not know")),
         ("parts", prefix(1, [0; 3], [65537, 0, 0]), too_much("parts", 65537, 65536)),

@@ -129,7 +129,7 @@ impl Pinned {
         let behind = bytes_of(&header.parts[..self.first]);
         let room = behind + bytes_of(&header.parts[self.first..self.landing.objects.len()]);
         let left = match &pending.landing {
-            Some(before) if !before.is_given() && !before.is_same(&self.landing) => {
+            Some(before) if self.landing.is_given() && !before.is_given() => {
                 carry(py, before, header, &mut runs, pending.taken)?
             }
             _ => skip(&mut runs, pending.taken - behind),
