@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from support import until
 
 import pinwire
 from pinwire import blocking
@@ -86,8 +87,7 @@ def test_receive_when_cancelled_in_a_stage_then_the_next_one_goes_on(come):
         sending = asyncio.ensure_future(a.send(message()))
         receive = b.recv()
         task = asyncio.ensure_future(receive)
-        while receive.transferred < come:
-            await asyncio.sleep(0)
+        await until(lambda: receive.transferred >= come)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -102,8 +102,7 @@ def test_receive_into_when_a_receive_was_cancelled_in_a_stage_then_nothing_is_lo
         sending = asyncio.ensure_future(a.send(message()))
         receive = b.recv()
         task = asyncio.ensure_future(receive)
-        while receive.transferred < 30 * MIB:
-            await asyncio.sleep(0)
+        await until(lambda: receive.transferred >= 30 * MIB)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
