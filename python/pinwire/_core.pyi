@@ -9,7 +9,14 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, final, ove
 
 from typing_extensions import Buffer, TypeVar, Unpack, disjoint_base
 
-from ._types import Address, Allocator, Exporter, ListenOptions, StreamOptions
+from ._types import (
+    Address,
+    Allocator,
+    ChannelOptions,
+    Exporter,
+    ListenOptions,
+    StreamOptions,
+)
 
 _T_co = TypeVar("_T_co", covariant=True)
 _R_co = TypeVar("_R_co", covariant=True, default=int)
@@ -489,17 +496,7 @@ class BaseHeader:
 class Channel(BaseChannel):
     """The core of `pinwire.Channel`."""
 
-    def __new__(
-        cls,
-        stream: Stream,
-        /,
-        *,
-        max_message_bytes: int = ...,
-        allow_pickle: bool = False,
-        same_host: Literal["auto", "off"] = "auto",
-        allocator: Allocator | None = None,
-        high_water: int = ...,
-    ) -> Self: ...
+    def __new__(cls, stream: Stream, /, **options: Unpack[ChannelOptions]) -> Self: ...
     @property
     def stream(self) -> Stream: ...
     def send(
@@ -629,17 +626,7 @@ class Header(BaseHeader):
 class BlockingChannel(BaseChannel):
     """The core of `pinwire.blocking.Channel`."""
 
-    def __new__(
-        cls,
-        stream: BlockingStream,
-        /,
-        *,
-        max_message_bytes: int = ...,
-        allow_pickle: bool = False,
-        same_host: Literal["auto", "off"] = "auto",
-        allocator: Allocator | None = None,
-        high_water: int = ...,
-    ) -> Self: ...
+    def __new__(cls, stream: BlockingStream, /, **options: Unpack[ChannelOptions]) -> Self: ...
     @property
     def stream(self) -> BlockingStream: ...
     def send(

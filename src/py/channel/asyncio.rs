@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::allocate::Allocation;
-use super::base::{BaseChannel, Options};
+use super::base::BaseChannel;
 use super::header::BaseHeader;
 use super::landing::Pinned;
+use super::options::Options;
 use super::receiving::{AtEnd, Receiving, Want};
 use super::sending::Sending;
 use crate::py::script::awaitable;
@@ -38,19 +40,12 @@ impl Header {
 #[pymethods]
 impl Channel {
     #[new]
-    #[pyo3(signature = (stream, /, *, max_message_bytes = 1 << 32, allow_pickle = false,
-        same_host = "auto", allocator = None, high_water = 1 << 26))]
+    #[pyo3(signature = (stream, /, **options))]
     fn new(
         stream: &Bound<'_, Stream>,
-        max_message_bytes: i64,
-        allow_pickle: bool,
-        same_host: &str,
-        allocator: Option<Bound<'_, PyAny>>,
-        high_water: i64,
+        options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Channel>> {
-        let options =
-            Options::new(max_message_bytes, allow_pickle, same_host, allocator, high_water)?;
-        let base = BaseChannel::new(stream.as_super(), options);
+        let base = BaseChannel::new(stream.as_super(), Options::new(options)?);
         Ok(PyClassInitializer::from(base).add_subclass(Channel))
     }
 

@@ -2,11 +2,11 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::inbox::Inbox;
+use super::options::Options;
 use crate::engine;
 use crate::mem::{Access, Copying, Cursor, Region, Runs};
 use crate::net::{Direction, Goal, Payload, Transfer};
@@ -36,14 +36,6 @@ pub(in crate::py) struct BaseChannel {
     pub(super) counters: Counters,
 }
 
-/// How a channel was made.
-pub(super) struct Options {
-    pub(super) max_message_bytes: u64,
-    pub(super) allow_pickle: bool,
-    pub(super) allocator: Option<Py<PyAny>>,
-    pub(super) high_water: u64,
-}
-
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) messages_sent: AtomicU64,
@@ -51,40 +43,6 @@ pub(super) struct Counters {
     pub(super) bytes_sent: AtomicU64,
     pub(super) bytes_received: AtomicU64,
     pub(super) messages_skipped: AtomicU64,
-}
-
-impl Options {
-    /// Check what a user gave.
-    pub(super) fn new(
-        max_message_bytes: i64,
-        allow_pickle: bool,
-        same_host: &str,
-        allocator: Option<Bound<'_, PyAny>>,
-        high_water: i64,
-    ) -> PyResult<Options> {
-        if !matches!(same_host, "auto" | "off") {
-            return Err(PyValueError::new_err(format!(
-                "same_host must be \"auto\" or \"off\", not {same_host:?}"
-            )));
-        }
-        if allocator.as_ref().is_some_and(|allocator| !allocator.is_callable()) {
-            return Err(PyTypeError::new_err(
-                "allocator must be a function of (shape, dtype, order), such as numpy.empty",
-            ));
-        }
-        let positive = |name, value: i64| {
-            u64::try_from(value)
-                .ok()
-                .filter(|&value| value > 0)
-                .ok_or_else(|| PyValueError::new_err(format!("{name} must be positive: {value}")))
-        };
-        Ok(Options {
-            max_message_bytes: positive("max_message_bytes", max_message_bytes)?,
-            allow_pickle,
-            allocator: allocator.map(Bound::unbind),
-            high_water: positive("high_water", high_water)?,
-        })
-    }
 }
 
 impl BaseChannel {

@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::allocate::Allocation;
-use super::base::{BaseChannel, Options};
+use super::base::BaseChannel;
 use super::header::BaseHeader;
 use super::landing::Pinned;
+use super::options::Options;
 use super::receiving::{AtEnd, Receiving, Want};
 use super::sending::Sending;
 use crate::py::blocking::BlockingStream;
@@ -37,19 +39,12 @@ impl BlockingHeader {
 #[pymethods]
 impl BlockingChannel {
     #[new]
-    #[pyo3(signature = (stream, /, *, max_message_bytes = 1 << 32, allow_pickle = false,
-        same_host = "auto", allocator = None, high_water = 1 << 26))]
+    #[pyo3(signature = (stream, /, **options))]
     fn new(
         stream: &Bound<'_, BlockingStream>,
-        max_message_bytes: i64,
-        allow_pickle: bool,
-        same_host: &str,
-        allocator: Option<Bound<'_, PyAny>>,
-        high_water: i64,
+        options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<BlockingChannel>> {
-        let options =
-            Options::new(max_message_bytes, allow_pickle, same_host, allocator, high_water)?;
-        let base = BaseChannel::new(stream.as_super(), options);
+        let base = BaseChannel::new(stream.as_super(), Options::new(options)?);
         Ok(PyClassInitializer::from(base).add_subclass(BlockingChannel))
     }
 

@@ -16,6 +16,7 @@ mod layout;
 mod memory;
 mod message;
 mod meta;
+mod options;
 mod receiving;
 mod sending;
 

@@ -1,0 +1,68 @@
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// How a channel was made.
+pub(super) struct Options {
+    pub(super) max_message_bytes: u64,
+    pub(super) allow_pickle: bool,
+    pub(super) allocator: Option<Py<PyAny>>,
+    pub(super) high_water: u64,
+}
+
+impl Options {
+    /// The keyword arguments of a channel.
+    pub(super) fn new(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
+        let mut options = Options {
+            max_message_bytes: 4 << 30,
+            allow_pickle: false,
+            allocator: None,
+            high_water: 64 << 20,
+        };
+        for (name, value) in kwargs.iter().flat_map(|kwargs| kwargs.iter()) {
+            let name: String = name.extract()?;
+            match name.as_str() {
+                "max_message_bytes" => options.max_message_bytes = positive(&name, &value)?,
+                "allow_pickle" => options.allow_pickle = value.extract()?,
+                "same_host" => check_same_host(&value)?,
+                "allocator" => options.allocator = allocator(value)?,
+                "high_water" => options.high_water = positive(&name, &value)?,
+                _ => {
+                    return Err(PyTypeError::new_err(format!(
+                        "unknown option '{name}'; there are max_message_bytes, allow_pickle, \
+                         same_host, allocator and high_water"
+                    )));
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn positive(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let value: i64 = value.extract()?;
+    u64::try_from(value)
+        .ok()
+        .filter(|&value| value > 0)
+        .ok_or_else(|| PyValueError::new_err(format!("{name} must be positive: {value}")))
+}
+
+fn check_same_host(value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let value: String = value.extract()?;
+    if matches!(value.as_str(), "auto" | "off") {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("same_host must be \"auto\" or \"off\", not {value:?}")))
+}
+
+fn allocator(value: Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+    if value.is_none() {
+        return Ok(None);
+    }
+    if !value.is_callable() {
+        return Err(PyTypeError::new_err(
+            "allocator must be a function of (shape, dtype, order), such as numpy.empty",
+        ));
+    }
+    Ok(Some(value.unbind()))
+}
