@@ -29,8 +29,12 @@ def of(exporter: Any) -> bytes | None:
     if numpy is None:
         return None
     if not isinstance(dtype, numpy.dtype):
-        try:  # a structure of ctypes, or a view of one
-            dtype = numpy.asarray(exporter).dtype
+        try:
+            if type(type(exporter)).__module__ == "_ctypes":
+                # Before Python 3.12 the formats of ctypes' structures may be wrong.
+                dtype = numpy.dtype(type(exporter)).base
+            else:
+                dtype = numpy.asarray(exporter).dtype
         except (TypeError, ValueError, NotImplementedError):
             return None
     tree = _tree(dtype)
