@@ -273,12 +273,8 @@ def connect_channel(
 ) -> Channel:
     """Connect to a channel's listener; see `pinwire.connect_channel`."""
     for_channel, for_stream = split(options)
-    stream = connect(address, timeout=timeout, **for_stream)
-    try:
-        return Channel(stream, **for_channel)
-    except BaseException:
-        stream.abort()
-        raise
+    _core.check_channel_options(**for_channel)
+    return Channel(connect(address, timeout=timeout, **for_stream), **for_channel)
 
 
 def serve_channels(
@@ -293,4 +289,5 @@ def serve_channels(
     What a handler raises goes to `threading.excepthook`, and the others go on.
     """
     for_channel, for_listener = split(options)
+    _core.check_channel_options(**for_channel)
     return ChannelServer(listen(address, timeout=timeout, **for_listener), handler, for_channel)

@@ -313,15 +313,11 @@ def connect_channel(
     receive does, and `handshake`.
     """
     for_channel, for_stream = split(options)
+    _core.check_channel_options(**for_channel)
     opening = connect(address, timeout=timeout, **for_stream)
 
     async def open_channel() -> Channel:
-        stream = await opening
-        try:
-            return Channel(stream, **for_channel)
-        except BaseException:
-            stream.abort()
-            raise
+        return Channel(await opening, **for_channel)
 
     return Opening(open_channel)
 
@@ -340,6 +336,7 @@ def serve_channels(
     exception handler, and the others go on. Takes what `listen` and `Channel` take.
     """
     for_channel, for_listener = split(options)
+    _core.check_channel_options(**for_channel)
     opening = listen(address, timeout=timeout, **for_listener)
 
     async def open_server() -> ChannelServer:

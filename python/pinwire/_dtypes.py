@@ -10,7 +10,7 @@ import importlib
 import json
 import re
 import sys
-from typing import Any
+from typing import Any, cast
 
 from .errors import MessageRefusedError
 
@@ -30,9 +30,10 @@ def of(exporter: Any) -> bytes | None:
         return None
     if not isinstance(dtype, numpy.dtype):
         try:
-            if type(type(exporter)).__module__ == "_ctypes":
+            kind = cast("Any", type(exporter))
+            if type(kind).__module__ == "_ctypes":
                 # Before Python 3.12 the formats of ctypes' structures may be wrong.
-                dtype = numpy.dtype(type(exporter)).base
+                dtype = numpy.dtype(kind).base
             else:
                 dtype = numpy.asarray(exporter).dtype
         except (TypeError, ValueError, NotImplementedError):

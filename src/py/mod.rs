@@ -50,6 +50,7 @@ mod _core {
     #[pymodule_export]
     use super::channel::{
         BaseChannel, BaseHeader, BlockingChannel, Channel, Header, Memory, Message, Part, Prepared,
+        check_channel_options,
     };
     #[pymodule_export]
     use super::connector::{Connector, listen, parse_address, socketpair};

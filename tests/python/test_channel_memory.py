@@ -234,6 +234,25 @@ def test_array_when_large_then_it_begins_at_a_huge_page(channels):
     channels.run(main())
 
 
+def test_shared_memory_when_an_allocator_is_given_too_then_it_is_refused(channels):
+    async def main():
+        async with channels.pair() as (_, server):
+            with pytest.raises(TypeError, match=r"share=True .* pass one of them"):
+                await server.recv(allocator=np.empty, share=True)
+
+    channels.run(main())
+
+
+def test_shared_memory_when_the_channel_has_an_allocator_then_it_is_asked_for_all(channels):
+    async def main():
+        async with channels.pair(theirs={"allocator": np.zeros}) as (client, server):
+            got = await exchange_as(client, server, [np.arange(3), np.arange(2)], share=True)
+            first, second = got.parts
+            assert address(second) - address(first) == first.nbytes
+
+    channels.run(main())
+
+
 WITHOUT_NUMPY = """
 import sys
 sys.modules["numpy"] = None

@@ -250,3 +250,13 @@ def test_server_when_a_handler_closes_it_then_it_closes(face):
             await until(lambda: handlers(serving) == 0)
 
     face.run(main())
+
+
+@pytest.mark.parametrize("face", [pinwire, pinwire.blocking])
+@pytest.mark.parametrize("call", ["serve_channels", "connect_channel"])
+def test_channels_when_their_options_are_wrong_then_the_call_says_so(face, call):
+    arguments = [print, "tcp://127.0.0.1:0"][call == "connect_channel" :]
+    with pytest.raises(TypeError, match="allocator must be a function"):
+        getattr(face, call)(*arguments, allocator=5)
+    with pytest.raises(ValueError, match="high_water must be positive"):
+        getattr(face, call)(*arguments, high_water=0)

@@ -1,6 +1,6 @@
 //! Memory for what is received, if its owner to be has brought none.
 
-use pyo3::exceptions::{PyMemoryError, PyModuleNotFoundError};
+use pyo3::exceptions::{PyMemoryError, PyModuleNotFoundError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -38,15 +38,28 @@ pub(super) struct Allocation {
 }
 
 impl Allocation {
-    /// The arguments of a call; the channel's own allocator stands in for none.
+    /// The arguments of a call.
     pub(super) fn of(
         channel: &Bound<'_, BaseChannel>,
         allocator: Option<Py<PyAny>>,
         share: bool,
-    ) -> Allocation {
-        let own = || channel.get().options().allocator.as_ref();
-        let allocator = allocator.or_else(|| own().map(|own| own.clone_ref(channel.py())));
-        Allocation { allocator, share }
+    ) -> PyResult<Allocation> {
+        if share && allocator.is_some() {
+            return Err(PyTypeError::new_err(
+                "share=True puts all parts into one allocation, of which an allocator that makes \
+                 one for each knows nothing: pass one of them",
+            ));
+        }
+        if share || allocator.is_some() {
+            return Ok(Allocation { allocator, share });
+        }
+        Ok(Allocation::usual(channel))
+    }
+
+    /// What the channel was made with.
+    pub(super) fn usual(channel: &Bound<'_, BaseChannel>) -> Allocation {
+        let own = channel.get().options().allocator.as_ref();
+        Allocation { allocator: own.map(|own| own.clone_ref(channel.py())), share: false }
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

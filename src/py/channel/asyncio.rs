@@ -105,7 +105,7 @@ impl Channel {
         allocator: Option<Py<PyAny>>,
         share: bool,
     ) -> PyResult<Bound<'py, Transfer>> {
-        let want = Want::Message(Allocation::of(slf.as_super(), allocator, share));
+        let want = Want::Message(Allocation::of(slf.as_super(), allocator, share)?);
         awaitable(slf.py(), "Channel.recv", Receiving::new(slf.as_super(), want), timeout)
     }
 
@@ -152,7 +152,7 @@ impl Channel {
     }
 
     fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Transfer>> {
-        let want = Want::Message(Allocation::of(slf.as_super(), None, false));
+        let want = Want::Message(Allocation::usual(slf.as_super()));
         let script = Receiving::new(slf.as_super(), want).or(AtEnd::StopAsyncIteration);
         awaitable(slf.py(), "Channel.__anext__", script, None)
     }
@@ -168,7 +168,7 @@ impl Header {
         share: bool,
     ) -> PyResult<Bound<'py, Transfer>> {
         let (channel, number) = slf.as_super().get().message(slf.py());
-        let want = Want::Message(Allocation::of(channel, allocator, share));
+        let want = Want::Message(Allocation::of(channel, allocator, share)?);
         awaitable(slf.py(), "Header.read", Receiving::new(channel, want).of(number), timeout)
     }
 

@@ -104,7 +104,7 @@ impl BlockingChannel {
         allocator: Option<Py<PyAny>>,
         share: bool,
     ) -> PyResult<Py<PyAny>> {
-        let want = Want::Message(Allocation::of(slf.as_super(), allocator, share));
+        let want = Want::Message(Allocation::of(slf.as_super(), allocator, share)?);
         script::run(slf.py(), Receiving::new(slf.as_super(), want), timeout)
     }
 
@@ -142,7 +142,7 @@ impl BlockingChannel {
     }
 
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        let want = Want::Message(Allocation::of(slf.as_super(), None, false));
+        let want = Want::Message(Allocation::usual(slf.as_super()));
         let receiving = Receiving::new(slf.as_super(), want).or(AtEnd::StopIteration);
         script::run(slf.py(), receiving, None)
     }
@@ -182,7 +182,7 @@ impl BlockingHeader {
         share: bool,
     ) -> PyResult<Py<PyAny>> {
         let (channel, number) = slf.as_super().get().message(slf.py());
-        let want = Want::Message(Allocation::of(channel, allocator, share));
+        let want = Want::Message(Allocation::of(channel, allocator, share)?);
         script::run(slf.py(), Receiving::new(channel, want).of(number), timeout)
     }
 

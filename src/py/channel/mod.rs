@@ -26,3 +26,4 @@ pub(super) use blocking::{BlockingChannel, BlockingHeader, Prepared};
 pub(super) use header::BaseHeader;
 pub(super) use memory::Memory;
 pub(super) use message::{Message, Part};
+pub(super) use options::check_channel_options;

@@ -66,3 +66,10 @@ fn allocator(value: Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
     }
     Ok(Some(value.unbind()))
 }
+
+/// Raise what a channel of these options would.
+#[pyfunction]
+#[pyo3(signature = (**options))]
+pub(in crate::py) fn check_channel_options(options: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+    Options::new(options).map(drop)
+}

@@ -403,7 +403,7 @@ impl Want {
         if !channel.get().options().allow_pickle {
             return Err(refused(channel.py(), NO_PICKLE.to_owned()));
         }
-        Ok(Want::Object(Allocation::of(channel, None, false)))
+        Ok(Want::Object(Allocation::usual(channel)))
     }
 }
 
