@@ -1,8 +1,9 @@
 //! Channels: messages of arrays over a stream.
 //!
-//! `base` is what a channel is; `sending` and `receiving` are the scripts of its calls, `inbox`
-//! what has come and was not asked for yet, `landing` the memory a payload goes to; `dtype`,
-//! `layout` and `meta` translate what a header says; `asyncio` and `blocking` are the faces.
+//! `base` is what a channel is; `sending` and `receiving` are the scripts of its calls, `want` what
+//! is to become of a message, `inbox` what has come and was not asked for yet, `landing` the memory
+//! a payload goes to; `dtype`, `layout` and `meta` translate what a header says; `asyncio` and
+//! `blocking` are the faces.
 
 mod allocate;
 mod asyncio;
@@ -19,6 +20,7 @@ mod meta;
 mod options;
 mod receiving;
 mod sending;
+mod want;
 
 pub(super) use asyncio::{Channel, Header};
 pub(super) use base::BaseChannel;

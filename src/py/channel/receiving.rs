@@ -5,46 +5,18 @@ use std::sync::atomic::Ordering;
 
 use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
 
-use super::allocate::{self, Allocation};
 use super::base::BaseChannel;
-use super::header::Maker;
 use super::inbox::{Inbox, Pending, discard};
-use super::landing::{Landing, Objects, Pinned, bytes_of};
-use super::message::{Message, nbytes};
-use crate::mem::Copying;
+use super::landing::Landing;
+use super::message::Message;
+use super::want::{AtEnd, Want, is_object, make, unpickle};
 use crate::net::{Error, Progress};
 use crate::py::base::BaseStream;
 use crate::py::errors::{exception, incomplete, is_ours, refused};
 use crate::py::script::{Alarm, Next, Script};
 use crate::wire::{Header, Kind, WireError};
-
-/// What is wanted of the next message.
-pub(super) enum Want {
-    /// Nothing but the peer's hello.
-    Hello,
-    /// Its header; this makes the object of it.
-    Header(Maker),
-    /// All of it, in new memory.
-    Message(Allocation),
-    /// All of it, in this memory. None once it is at work.
-    Into(Option<Pinned>),
-    /// The object that it carries.
-    Object(Allocation),
-    /// That it is gone.
-    Nothing,
-}
-
-/// What to raise when the peer has ended the channel in good order.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum AtEnd {
-    Incomplete,
-    StopIteration,
-    StopAsyncIteration,
-}
 
 /// One receive, from the first byte of a header to the last of the payload.
 pub(super) struct Receiving {
@@ -115,22 +87,29 @@ impl Receiving {
             self.inbox = Some(inbox);
             return Err(refused(py, "this message has been read or skipped already".to_owned()));
         }
-        if inbox.pending.is_none() {
-            match inbox.header() {
-                Ok(Ok(())) => {}
-                Ok(Err(needed)) => return Ok(self.read_ahead(inbox, needed)),
-                Err(error) => return Err(self.violation(py, inbox, &error)),
+        loop {
+            if inbox.pending.is_none() {
+                match inbox.header() {
+                    Ok(Ok(())) => {}
+                    Ok(Err(needed)) => return Ok(self.read_ahead(inbox, needed)),
+                    Err(error) => return Err(self.violation(py, inbox, &error)),
+                }
+            }
+            let pending = inbox.pending.take().expect("it has been parsed");
+            let next = self.deliver(py, &mut inbox, pending);
+            if let Some(next) = self.judge(py, next).transpose() {
+                self.inbox = Some(inbox);
+                return next;
             }
         }
-        let pending = inbox.pending.take().expect("it has been parsed");
-        let next = self.deliver(py, &mut inbox, pending);
-        self.inbox = Some(inbox);
-        match next {
-            Err(error) if is_ours(py, &error, "ProtocolError") => {
-                Err(self.channel.get().break_off(py, error.value(py).to_string()))
-            }
-            next => next,
-        }
+    }
+
+    /// A peer that breaks the format loses its connection.
+    fn judge<T>(&self, py: Python<'_>, result: PyResult<T>) -> PyResult<T> {
+        result.map_err(|error| match is_ours(py, &error, "ProtocolError") {
+            true => self.channel.get().break_off(py, error.value(py).to_string()),
+            false => error,
+        })
     }
 
     fn read_ahead(&mut self, mut inbox: Box<Inbox>, needed: usize) -> Next {
@@ -145,13 +124,14 @@ impl Receiving {
         self.channel.get().break_off_for(py, error)
     }
 
-    /// A header has come: what to do with its payload. It stays pending until that is done.
+    /// A header has come: what to do with its payload, which stays pending until that is done. None
+    /// if the rest of an earlier message is gone, and the next one is to come.
     fn deliver(
         &mut self,
         py: Python<'_>,
         inbox: &mut Inbox,
         mut pending: Pending,
-    ) -> PyResult<Next> {
+    ) -> PyResult<Option<Next>> {
         if self.is_broken_off(&pending) {
             if self.number.is_some() && !matches!(self.want, Want::Nothing) {
                 inbox.pending = Some(pending);
@@ -170,7 +150,7 @@ impl Receiving {
             Want::Header(make) => {
                 let made = make(py, &self.channel, &header, pending.number);
                 inbox.pending = Some(pending);
-                return made.map(Next::Done);
+                return made.map(|header| Some(Next::Done(header)));
             }
             Want::Into(given) => match given.take() {
                 Some(_) if header.kind == Kind::Object => Err(is_object(py)),
@@ -204,7 +184,7 @@ impl Receiving {
             Some(job) => {
                 inbox.pending = Some(pending);
                 self.asked = Asked::Fill(landing);
-                Ok(Next::Move(job))
+                Ok(Some(Next::Move(job)))
             }
             None => self.filled(py, inbox, pending, landing),
         }
@@ -217,12 +197,13 @@ impl Receiving {
         inbox: &mut Inbox,
         mut pending: Pending,
         landing: Landing,
-    ) -> PyResult<Next> {
+    ) -> PyResult<Option<Next>> {
         if landing.objects().len() < pending.header.parts.len() {
             pending.landing = Some(landing);
             return self.deliver(py, inbox, pending);
         }
-        self.complete(py, &pending.header, &landing).map(Next::Done)
+        let received = self.complete(py, &pending.header, &landing)?;
+        Ok(Some(Next::Done(received)))
     }
 
     /// Whether an earlier call has dropped the start of the message, or left it in memory of its
@@ -244,29 +225,25 @@ impl Receiving {
         py: Python<'_>,
         inbox: &mut Inbox,
         mut pending: Pending,
-    ) -> PyResult<Next> {
+    ) -> PyResult<Option<Next>> {
         pending.taken += inbox.consume(pending.left()).len as u64;
         pending.landing = None;
         let left = pending.left();
         self.progress.set(pending.taken, pending.header.payload);
         inbox.pending = Some(pending);
         if left == 0 {
-            return self.discarded(py, inbox);
+            return Ok(self.discarded(py, inbox));
         }
         self.asked = Asked::Discard;
-        Ok(Next::Move(discard(left, &self.progress)?))
+        Ok(Some(Next::Move(discard(left, &self.progress)?)))
     }
 
-    /// The rest of a message is gone. That was it, or it goes on with the next one.
-    fn discarded(&mut self, py: Python<'_>, inbox: &mut Inbox) -> PyResult<Next> {
+    /// The rest of a message is gone. None if that was not all.
+    fn discarded(&mut self, py: Python<'_>, inbox: &mut Inbox) -> Option<Next> {
         inbox.pending = None;
         self.channel.get().counters.messages_skipped.fetch_add(1, Ordering::Relaxed);
-        if matches!(self.want, Want::Nothing) {
-            return Ok(Next::Done(py.None()));
-        }
         self.progress.set(0, 0);
-        let inbox = Box::new(std::mem::take(inbox));
-        self.proceed(py, inbox)
+        matches!(self.want, Want::Nothing).then(|| Next::Done(py.None()))
     }
 
     fn complete(
@@ -319,14 +296,17 @@ impl Script for Receiving {
                 pending.taken = self.progress.transferred();
                 let next = self.filled(py, &mut inbox, pending, landing);
                 self.inbox = Some(inbox);
-                return next;
+                if let Some(next) = self.judge(py, next)? {
+                    return Ok(next);
+                }
             }
             (Asked::Discard, Some(_)) => {
                 let mut inbox = self.inbox.take().expect("it is here between jobs");
-                let next = self.discarded(py, &mut inbox);
-                // If it went on, it has put back an inbox already: the one that was taken out.
-                self.inbox.get_or_insert(inbox);
-                return next;
+                let done = self.discarded(py, &mut inbox);
+                self.inbox = Some(inbox);
+                if let Some(done) = done {
+                    return Ok(done);
+                }
             }
             _ => {}
         }
@@ -395,67 +375,4 @@ impl Drop for Receiving {
         }
         self.channel.get().give_back(inbox);
     }
-}
-
-impl Want {
-    /// An object, if the channel may load one.
-    pub(super) fn object(channel: &Bound<'_, BaseChannel>) -> PyResult<Want> {
-        if !channel.get().options().allow_pickle {
-            return Err(refused(channel.py(), NO_PICKLE.to_owned()));
-        }
-        Ok(Want::Object(Allocation::usual(channel)))
-    }
-}
-
-pub(super) const NO_PICKLE: &str = "objects travel as pickles, which can run any code when they \
-     are loaded: open the channel with allow_pickle=True, at both ends, if you trust the peer";
-
-fn is_object(py: Python<'_>) -> PyErr {
-    refused(py, "this message is an object: receive it by recv_object".to_owned())
-}
-
-/// Memory for the payload: what has been made for it and is not full, or more of it.
-fn make(
-    py: Python<'_>,
-    channel: &BaseChannel,
-    pending: &Pending,
-    allocation: &Allocation,
-) -> PyResult<Pinned> {
-    let header = &pending.header;
-    let mut objects: Objects = match &pending.landing {
-        Some(before) => before.objects().iter().map(|object| object.clone_ref(py)).collect(),
-        None => Objects::new(),
-    };
-    let limit = channel.options().max_message_bytes;
-    if pending.landing.is_none() && header.payload > limit {
-        let text = format!(
-            "the message has {} bytes, and max_message_bytes is {limit}: receive it into memory \
-             of your own, by recv_header() and read_into(), or skip() it",
-            header.payload
-        );
-        return Err(refused(py, text));
-    }
-    let mut first = objects.len();
-    if bytes_of(&header.parts[..first]) == pending.taken {
-        objects.extend(allocate::some(py, header, first, allocation)?);
-    } else {
-        // The first that is not full.
-        let mut end = 0;
-        let mut is_full = |part| {
-            end += nbytes(part);
-            end <= pending.taken
-        };
-        first = header.parts.iter().take_while(|&part| is_full(part)).count();
-    }
-    let pinned = Landing::new(objects).pin(py, first, Copying::Allowed)?;
-    pinned.check_made(header)?;
-    Ok(pinned)
-}
-
-fn unpickle(py: Python<'_>, parts: &[Py<PyAny>]) -> PyResult<Py<PyAny>> {
-    let (pickle, buffers) = parts.split_first().expect("checked when the header was parsed");
-    let kwargs = PyDict::new(py);
-    kwargs.set_item(intern!(py, "buffers"), PyList::new(py, buffers)?)?;
-    let loads = py.import(intern!(py, "pickle"))?.getattr(intern!(py, "loads"))?;
-    Ok(loads.call((pickle,), Some(&kwargs))?.unbind())
 }
