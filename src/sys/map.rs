@@ -4,7 +4,7 @@ use std::io;
 use std::ptr::NonNull;
 
 /// The size of a huge page on x86-64, and of the usual one on arm64.
-const HUGE_PAGE: usize = 2 * 1024 * 1024;
+pub const HUGE_PAGE: usize = 2 * 1024 * 1024;
 
 /// Fresh memory from the kernel, zero, in huge pages where it has some (mmap(2), madvise(2)).
 #[derive(Debug)]
@@ -19,7 +19,8 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// `len` bytes, from a multiple of 2 MiB on. Pages take memory when they are first touched.
+    /// At least `len` bytes: a multiple of 2 MiB, from a multiple of 2 MiB on. Pages take memory when
+    /// they are first touched.
     pub fn new(len: usize) -> io::Result<Mapping> {
         let too_large = || io::Error::from_raw_os_error(libc::ENOMEM);
         let whole = len.max(1).checked_next_multiple_of(HUGE_PAGE).ok_or_else(too_large)?;
@@ -47,7 +48,14 @@ impl Mapping {
             base
         };
         let base = NonNull::new(base.cast()).expect("no mapping is at 0");
-        Ok(Mapping { base, len })
+        Ok(Mapping { base, len: whole })
+    }
+
+    /// Tell the kernel that the content is of no use to anybody: it takes pages back when it needs
+    /// some, and until then they are there to be written again without a fault (MADV_FREE).
+    pub fn forget(&mut self) {
+        // SAFETY: the mapping is ours alone, and whoever has it next may find anything in it.
+        unsafe { libc::madvise(self.base.as_ptr().cast(), self.len, libc::MADV_FREE) };
     }
 
     /// The first byte.
@@ -64,8 +72,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        let whole = self.len.max(1).next_multiple_of(HUGE_PAGE);
         // SAFETY: mapped in `new` with this length, unmapped once, here.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), whole) };
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
     }
 }

@@ -8,7 +8,7 @@ mod unix;
 
 pub use event::Event;
 pub use linux::{accept, peer_credentials, send_file, set_keepalive_idle, set_time_slice};
-pub use map::Mapping;
+pub use map::{HUGE_PAGE, Mapping};
 pub use process::{forks, in_main_thread};
 pub use unix::{
     Credentials, Interest, duplicate, file_size, getsockopt, is_nonblocking,

@@ -1,5 +1,7 @@
 //! Memory for what is received, if its owner to be has brought none.
 
+use std::sync::Arc;
+
 use pyo3::exceptions::{PyMemoryError, PyModuleNotFoundError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -10,7 +12,7 @@ use pyo3::types::{PyByteArray, PyList, PyMemoryView, PySlice, PyTuple};
 use super::base::BaseChannel;
 use super::dtype::{self, Types};
 use super::landing::Objects;
-use super::memory::{self, Memory};
+use super::memory::{self, Memory, Pool};
 use super::message;
 use crate::wire::{Header, Kind, Order, Part};
 
@@ -29,12 +31,12 @@ const SMALL: u64 = 16 * 1024;
 const ALIGNMENT: u64 = 16;
 
 /// How memory is made.
-#[derive(Default)]
 pub(super) struct Allocation {
     /// `allocator(shape, dtype, order)`, like `numpy.empty`.
     pub(super) allocator: Option<Py<PyAny>>,
     /// All parts in one.
     pub(super) share: bool,
+    pool: Arc<Pool>,
 }
 
 impl Allocation {
@@ -51,7 +53,7 @@ impl Allocation {
             ));
         }
         if share || allocator.is_some() {
-            return Ok(Allocation { allocator, share });
+            return Ok(Allocation { allocator, share, ..Allocation::usual(channel) });
         }
         Ok(Allocation::usual(channel))
     }
@@ -59,7 +61,8 @@ impl Allocation {
     /// What the channel was made with.
     pub(super) fn usual(channel: &Bound<'_, BaseChannel>) -> Allocation {
         let own = channel.get().options().allocator.as_ref();
-        Allocation { allocator: own.map(|own| own.clone_ref(channel.py())), share: false }
+        let allocator = own.map(|own| own.clone_ref(channel.py()));
+        Allocation { allocator, share: false, pool: Arc::clone(&channel.get().pool) }
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -75,7 +78,10 @@ pub(super) fn some(
     allocation: &Allocation,
 ) -> PyResult<Objects> {
     let (types, numpy) = (Types::default(), numpy(py)?);
-    let mut maker = Maker { py, types, numpy };
+    let mut maker = Maker { py, types, numpy, pool: &allocation.pool };
+    if first == 0 && header.payload >= LARGE {
+        allocation.pool.expect(header.payload);
+    }
     let mut parts = &header.parts[first..];
     if !allocation.share {
         let mut made = 0;
@@ -108,6 +114,7 @@ struct Maker<'a, 'py> {
     py: Python<'py>,
     types: Types<'a, 'py>,
     numpy: Option<&'a NumPy>,
+    pool: &'a Arc<Pool>,
 }
 
 impl<'a, 'py> Maker<'a, 'py> {
@@ -185,7 +192,7 @@ impl<'a, 'py> Maker<'a, 'py> {
     }
 
     fn memory(&self, nbytes: u64) -> PyResult<Bound<'py, PyAny>> {
-        Ok(Memory::new(self.py, size(nbytes)?)?.into_any())
+        Ok(Memory::new(self.py, self.pool, size(nbytes)?)?.into_any())
     }
 }
 

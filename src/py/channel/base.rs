@@ -6,6 +6,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::inbox::Inbox;
+use super::memory::Pool;
 use super::options::Options;
 use crate::engine;
 use crate::mem::{Access, Copying, Cursor, Region, Runs};
@@ -34,6 +35,8 @@ pub(in crate::py) struct BaseChannel {
     /// What went wrong with a posted message, until somebody is told.
     failure: Mutex<Option<PyErr>>,
     pub(super) counters: Counters,
+    /// Where memory of earlier messages waits for the next one.
+    pub(super) pool: Arc<Pool>,
 }
 
 #[derive(Default)]
@@ -62,6 +65,7 @@ impl BaseChannel {
             violation: OnceLock::new(),
             failure: Mutex::new(None),
             counters: Counters::default(),
+            pool: Arc::default(),
         };
         channel.say_hello();
         channel

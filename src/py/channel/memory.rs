@@ -1,13 +1,14 @@
 #![allow(unsafe_code)] // Exports memory by the buffer protocol.
 
 use std::ffi::c_int;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::py::errors::os_error;
-use crate::sys::Mapping;
+use crate::sys::{HUGE_PAGE, Mapping};
 
 /// A bytearray whose content is undefined, to be filled.
 pub(super) fn bytearray(py: Python<'_>, nbytes: usize) -> PyResult<Bound<'_, PyAny>> {
@@ -22,17 +23,81 @@ pub(super) fn bytearray(py: Python<'_>, nbytes: usize) -> PyResult<Bound<'_, PyA
 
 /// Memory for large arrays: aligned to 2 MiB, in huge pages where the system has some.
 #[pyclass(frozen, module = "pinwire._core")]
-pub(in crate::py) struct Memory(Mapping);
+pub(in crate::py) struct Memory {
+    /// None while it is dropped.
+    mapping: Option<Mapping>,
+    len: usize,
+    pool: Weak<Pool>,
+}
+
+/// Memory of a channel's messages that nobody uses any more, kept for the next one: fresh memory
+/// costs as much as receiving into it, for the kernel has to find pages and to clear them.
+///
+/// It keeps no more than the last large message had, and the kernel may take the pages at any time.
+#[derive(Default)]
+pub(super) struct Pool(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    mappings: Vec<Mapping>,
+    /// Bytes that may be kept.
+    room: usize,
+}
+
+impl Pool {
+    /// A large message comes, of so many bytes.
+    pub(super) fn expect(&self, nbytes: u64) {
+        let mut kept = self.lock();
+        kept.room = usize::try_from(nbytes).unwrap_or(usize::MAX);
+        while kept.bytes() > kept.room.saturating_add(HUGE_PAGE * kept.mappings.len()) {
+            kept.mappings.pop();
+        }
+    }
+
+    fn take(&self, len: usize) -> Option<Mapping> {
+        let mut kept = self.lock();
+        // Not one that is much too large: others may need that.
+        let fits = |mapping: &Mapping| (len..=len.saturating_mul(2)).contains(&mapping.len());
+        let at = kept.mappings.iter().position(fits)?;
+        Some(kept.mappings.swap_remove(at))
+    }
+
+    fn keep(&self, mut mapping: Mapping) {
+        let mut kept = self.lock();
+        if kept.bytes() < kept.room {
+            mapping.forget();
+            kept.mappings.push(mapping);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        self.mappings.iter().map(Mapping::len).sum()
+    }
+}
 
 impl Memory {
-    pub(super) fn new(py: Python<'_>, nbytes: usize) -> PyResult<Bound<'_, Memory>> {
-        let mapping = Mapping::new(nbytes).map_err(|error| match error.raw_os_error() {
-            Some(libc::ENOMEM) => {
-                PyMemoryError::new_err(format!("no room for an array of {nbytes} bytes"))
-            }
-            _ => os_error(&error),
-        })?;
-        Bound::new(py, Memory(mapping))
+    pub(super) fn new<'py>(
+        py: Python<'py>,
+        pool: &Arc<Pool>,
+        nbytes: usize,
+    ) -> PyResult<Bound<'py, Memory>> {
+        let mapping = match pool.take(nbytes) {
+            Some(mapping) => mapping,
+            None => Mapping::new(nbytes).map_err(|error| match error.raw_os_error() {
+                Some(libc::ENOMEM) => {
+                    PyMemoryError::new_err(format!("no room for an array of {nbytes} bytes"))
+                }
+                _ => os_error(&error),
+            })?,
+        };
+        let (mapping, pool) = (Some(mapping), Arc::downgrade(pool));
+        Bound::new(py, Memory { mapping, len: nbytes, pool })
     }
 }
 
@@ -45,11 +110,21 @@ impl Memory {
         view: *mut ffi::Py_buffer,
         flags: c_int,
     ) -> PyResult<()> {
-        let mapping = &slf.get().0;
-        let (base, len) = (mapping.base().cast(), mapping.len() as ffi::Py_ssize_t);
-        // SAFETY: attached, with a view of CPython's. The mapping lives as long as this object,
-        // of which the view gets a reference.
+        let this = slf.get();
+        let base = this.mapping.as_ref().map_or(std::ptr::null_mut(), Mapping::base).cast();
+        let len = this.len as ffi::Py_ssize_t;
+        // SAFETY: attached, with a view of CPython's. The mapping has at least `len` bytes and
+        // lives as long as this object, of which the view gets a reference.
         let result = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), base, len, 0, flags) };
         if result == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // Nobody has a view any more: each would hold a reference.
+        if let (Some(mapping), Some(pool)) = (self.mapping.take(), self.pool.upgrade()) {
+            pool.keep(mapping);
+        }
     }
 }
