@@ -17,7 +17,7 @@ def address(array):
 
 
 def content(number):
-    return pattern(LARGE, start=7 * number)
+    return np.frombuffer(pattern(LARGE, start=7 * number), "u1")
 
 
 async def received(client, server, number):
