@@ -87,9 +87,13 @@ test-core:
 $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 	$(VENV)/$*/bin/python -m pytest -q -n auto
 
-# All of it once more with the workers having every transfer that is not done at once.
+# Once more with the workers having every transfer that is not done at once; not what is about
+# objects, addresses and options, or files.
+ABOUT_ELSE := testbuffer* refusals* exporters* dlpack* addresses* options* adopt* errors* listener* \
+	dtype* wire* cli* channel_arrays* channel_exporters* channel_meta* channel_lies* channel_bombs*
 test-workers: $(VENV)/$(NEWEST)/.ready
-	PINWIRE_BULK_THRESHOLD=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q -n auto
+	PINWIRE_BULK_THRESHOLD=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q -n auto \
+		$(ABOUT_ELSE:%='--ignore-glob=tests/python/test_%')
 
 $(FUZZ)/bin/cargo-fuzz:
 	cargo install --quiet --locked --root $(FUZZ) cargo-fuzz

@@ -53,7 +53,7 @@ def load(text: bytes) -> Any:
     """
     decoded = text.decode()
     try:
-        import numpy as np
+        np: Any = importlib.import_module("numpy")
     except ModuleNotFoundError:
         return decoded
     try:
