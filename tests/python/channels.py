@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
 FACES = ["asyncio", "uvloop", "blocking"]
-TRANSPORTS = ["tcp", "unix"]
 HELLO_LEN = 24
 
 PART = 50_000
