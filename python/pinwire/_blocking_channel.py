@@ -45,7 +45,7 @@ class Channel(_core.BlockingChannel):
 
     def send_object(self, obj: Any, /, *, timeout: float | None = None) -> int:
         """Send any object that pickles; see `pinwire.Channel.send_object`."""
-        return self._send_pickle(dump(obj, allowed=self.allow_pickle), timeout=timeout)
+        return self._send_pickle(dump(self, obj), timeout=timeout)
 
     def post(
         self,

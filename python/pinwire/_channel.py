@@ -62,7 +62,7 @@ class Channel(_core.Channel):
         Only if both ends have opened their channel with `allow_pickle=True`:
         MessageRefusedError otherwise.
         """
-        return self._send_pickle(dump(obj, allowed=self.allow_pickle), timeout=timeout)
+        return self._send_pickle(dump(self, obj), timeout=timeout)
 
     @overload
     def post(

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import pickle
 
-from .errors import MessageRefusedError
-
 TYPE_CHECKING = False  # as in `pinwire`
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._core import BaseChannel
 
-def dump(obj: Any, *, allowed: bool) -> list[bytes | memoryview]:
-    """The pickle and, uncopied, the memory of every array in the object."""
-    if not allowed:
-        raise MessageRefusedError(
-            "objects travel as pickles, which can run any code when they are loaded: open the "
-            "channel with allow_pickle=True, at both ends, if you trust the peer"
-        )
+
+def dump(channel: BaseChannel, obj: Any) -> list[bytes | memoryview]:
+    """The pickle and, uncopied, the memory of every array in the object, if it may be sent."""
+    channel._check_pickle()
     buffers: list[pickle.PickleBuffer] = []
     pickled = pickle.dumps(obj, protocol=5, buffer_callback=buffers.append)
     return [pickled, *(buffer.raw() for buffer in buffers)]

@@ -140,15 +140,12 @@ pub fn park<E: From<Error>>(
     deadline: Option<Instant>,
     interrupt: Interrupt<'_, E>,
 ) -> Result<bool, E> {
-    let event = take_event().map_err(Error::from)?;
-    event.clear();
-    let result = if prepare(Arc::clone(&event)) {
-        sleep([(event.as_fd(), Interest::Read)], deadline, interrupt)
-    } else {
-        Ok(())
-    };
-    EVENT.set(Some((sys::forks(), event)));
-    result.map(|()| deadline.is_some_and(|deadline| deadline <= Instant::now()))
+    with_event(|event| {
+        if prepare(Arc::clone(event)) {
+            sleep([(event.as_fd(), Interest::Read)], deadline, interrupt)?;
+        }
+        Ok(deadline.is_some_and(|deadline| deadline <= Instant::now()))
+    })
 }
 
 /// Sleep until the descriptor may be ready, is closed, or the deadline has passed.
@@ -158,14 +155,13 @@ fn wait<E: From<Error>>(
     deadline: Option<Instant>,
     interrupt: Interrupt<'_, E>,
 ) -> Result<(), E> {
-    let event = take_event().map_err(Error::from)?;
-    event.clear();
-    let fd = handle.watch(Arc::<Event>::clone(&event)).ok_or(Error::Closed)?;
-    let result =
-        sleep([(fd.as_fd(), interest), (event.as_fd(), Interest::Read)], deadline, interrupt);
-    handle.forget(&event);
-    EVENT.set(Some((sys::forks(), event)));
-    result
+    with_event(|event| {
+        let fd = handle.watch(Arc::<Event>::clone(event)).ok_or(Error::Closed)?;
+        let fds = [(fd.as_fd(), interest), (event.as_fd(), Interest::Read)];
+        let result = sleep(fds, deadline, interrupt);
+        handle.forget(event);
+        result
+    })
 }
 
 fn sleep<const N: usize, E: From<Error>>(
@@ -195,6 +191,15 @@ thread_local! {
     /// What this thread sleeps on beside a socket, and the process (`sys::forks`) that made it: so
     /// descriptors grow with threads, not with streams.
     static EVENT: Cell<Option<(u32, Arc<Event>)>> = const { Cell::new(None) };
+}
+
+/// Sleep with this thread's event, which is not set at the beginning.
+fn with_event<T, E: From<Error>>(sleeps: impl FnOnce(&Arc<Event>) -> Result<T, E>) -> Result<T, E> {
+    let event = take_event().map_err(Error::from)?;
+    event.clear();
+    let result = sleeps(&event);
+    EVENT.set(Some((sys::forks(), event)));
+    result
 }
 
 /// This thread's event, or a new one where it is in use (in a signal handler that interrupted a

@@ -88,6 +88,18 @@ impl Cursor {
         }
     }
 
+    /// A single region, which is never copied.
+    ///
+    /// # Safety
+    /// As for `Runs::contiguous`.
+    pub unsafe fn over(access: Access, region: Region) -> Cursor {
+        let mut cursor = Cursor::new(access);
+        // SAFETY: as the caller promises.
+        let runs = unsafe { Runs::contiguous(region) };
+        cursor.push(runs, Copying::Never).expect("one run is contiguous");
+        cursor
+    }
+
     /// Append an array.
     pub fn push(&mut self, runs: Runs, copying: Copying) -> Result<(), MustCopy> {
         if runs.left() == 0 {

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use pyo3::exceptions::{PyOSError, PyResourceWarning, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView};
+use pyo3::types::{PyBytes, PyMemoryView, PyType};
 
 use super::convert;
 use super::errors::{exception, os_error, warn};
@@ -67,6 +67,12 @@ impl BaseStream {
         format!("peer={}", String::from_utf8_lossy(&self.socket.peer().url()))
     }
 
+    /// The text of an object of this class that stands for the stream.
+    pub(super) fn describe_as(&self, class: &Bound<'_, PyType>) -> PyResult<String> {
+        let state = if self.socket.handle().is_open() { "" } else { " closed" };
+        Ok(format!("<{}.{}{state} {}>", class.module()?, class.name()?, self.describe()))
+    }
+
     pub(super) fn send_eof(&self, py: Python<'_>) -> PyResult<()> {
         self.socket.send_eof().map_err(|error| exception(py, error, "the stream"))
     }
@@ -91,12 +97,12 @@ impl BaseStream {
     }
 
     #[getter]
-    fn local_address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn local_address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(convert::url(py, self.socket.local())?.into_any())
     }
 
     #[getter]
-    fn peer_address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn peer_address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(convert::url(py, self.socket.peer())?.into_any())
     }
 
@@ -168,10 +174,7 @@ impl BaseStream {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let this = slf.get();
-        let state = if this.socket.handle().is_open() { "" } else { " closed" };
-        let class = slf.get_type();
-        Ok(format!("<{}.{}{state} {}>", class.module()?, class.name()?, this.describe()))
+        slf.get().describe_as(&slf.get_type())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -68,7 +68,7 @@ pub(super) fn exception(py: Python<'_>, error: Error, subject: &str) -> PyErr {
 /// Tell the exception that ended a transfer how far it had come. That of a torn stream tells it of
 /// the send that tore it.
 pub(super) fn with_progress(py: Python<'_>, error: PyErr, progress: &Progress) -> PyErr {
-    if error.get_type(py).name().is_ok_and(|name| name == "TornStreamError") {
+    if is_ours(py, &error, "TornStreamError") {
         return error;
     }
     let (transferred, nbytes) = progress.of_user();

@@ -18,7 +18,7 @@ use crate::engine::{self, Outcome};
 use crate::net::{Direction, Error, Progress, Socket, State, Turn};
 
 /// Bytes one system call may move on a loop's thread: some 100 microseconds' worth.
-const CALL_ON_LOOP: usize = 256 * 1024;
+pub(super) const CALL_ON_LOOP: usize = 256 * 1024;
 
 /// Bytes under way.
 #[pyclass(frozen, extends = Operation, module = "pinwire")]

@@ -19,7 +19,7 @@ import pinwire
 import pinwire.blocking
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 FACES = ["asyncio", "uvloop", "blocking"]
 HELLO_LEN = 24
@@ -140,6 +140,17 @@ class Channels:
             sock.settimeout(PATIENCE)
             async with self.over(other, **options) as channel:
                 yield sock, channel
+
+
+def run_between(main: Callable[[Any, Any], Awaitable[None]]) -> None:
+    """Run a test between two asyncio channels with buffers of the system's own."""
+
+    async def between() -> None:
+        left, right = pinwire.socketpair()
+        async with pinwire.Channel(left) as client, pinwire.Channel(right) as server:
+            await main(client, server)
+
+    asyncio.run(between())
 
 
 async def exchange(sender: Any, receiver: Any, data: Any, meta: Any = None, **options: Any) -> Any:

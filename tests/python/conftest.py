@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 import uvloop
@@ -14,6 +14,9 @@ from channels import FACES, Channels
 import pinwire
 import pinwire.blocking
 from pinwire import _blocking_channel, _channel
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Run: TypeAlias = Callable[[Awaitable[Any]], Any]
 AsyncPair: TypeAlias = Callable[[], contextlib.AbstractAsyncContextManager[tuple[Any, Any]]]
@@ -105,3 +108,12 @@ def face(request: pytest.FixtureRequest) -> Channels:
 def aio(request: pytest.FixtureRequest) -> Channels:
     """The faces whose calls can be cancelled."""
     return Channels(*request.param.split("-"))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Where files are, and where they are to go."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    return here, there

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import threading
 
 import numpy as np
-from channels import exchange
+from channels import exchange, run_between
 from support import pattern
 
-import pinwire
 from pinwire import blocking
 
 LARGE = 8 * 2**20
@@ -23,15 +21,6 @@ def address(array):
 
 def content(number):
     return np.frombuffer(pattern(LARGE, start=7 * number), "u1")
-
-
-def run(main):
-    async def between():
-        left, right = pinwire.socketpair()
-        async with pinwire.Channel(left) as client, pinwire.Channel(right) as server:
-            await main(client, server)
-
-    asyncio.run(between())
 
 
 async def received(client, server, number):
@@ -47,7 +36,7 @@ def test_memory_when_an_array_was_dropped_then_the_next_one_has_it_on_asyncio():
         gc.collect()
         assert address(await received(client, server, 2)) == first
 
-    run(main)
+    run_between(main)
 
 
 def test_memory_when_an_array_was_dropped_then_the_next_one_has_it_on_threads():
@@ -71,7 +60,7 @@ def test_memory_when_a_view_of_it_is_alive_then_it_is_left_alone():
         assert np.array_equal(view, content(1)[100:200])
         assert np.array_equal(second, content(2))
 
-    run(main)
+    run_between(main)
 
 
 def test_array_when_its_channel_is_gone_then_it_stays():
@@ -80,7 +69,7 @@ def test_array_when_its_channel_is_gone_then_it_stays():
     async def main(client, server):
         kept.append(await received(client, server, 1))
 
-    run(main)
+    run_between(main)
     gc.collect()
     assert np.array_equal(kept[0], content(1))
 
@@ -96,4 +85,4 @@ def test_memory_when_messages_are_of_several_sizes_then_all_is_right():
             for was, arrays in kept:
                 assert all(map(np.array_equal, arrays, was))
 
-    run(main)
+    run_between(main)

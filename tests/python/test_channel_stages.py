@@ -7,23 +7,14 @@ import threading
 
 import numpy as np
 import pytest
+from channels import run_between
 from support import until
 
-import pinwire
 from pinwire import blocking
 
 MIB = 2**20
 SIZES = [3 * MIB, 0, 20 * MIB, 20 * MIB, 40 * MIB, 5, 0]
 """Bytes; in stages of at most 32 MiB and one part."""
-
-
-def run(main):
-    async def between():
-        left, right = pinwire.socketpair()
-        async with pinwire.Channel(left) as a, pinwire.Channel(right) as b:
-            await main(a, b)
-
-    asyncio.run(between())
 
 
 def message():
@@ -55,7 +46,7 @@ def test_parts_when_they_are_large_then_all_arrive_on_asyncio():
         await a.send(np.arange(3))
         assert (await b.recv()).parts[0].tolist() == [0, 1, 2]
 
-    run(main)
+    run_between(main)
 
 
 def test_parts_when_they_are_large_then_all_arrive_on_threads():
@@ -78,7 +69,7 @@ def test_memory_when_parts_are_large_then_it_is_made_as_they_come():
         first = sum(SIZES[:4])
         assert allocator.come == [0, 0, 0, 0, first, sum(SIZES[:5]), sum(SIZES[:5])]
 
-    run(main)
+    run_between(main)
 
 
 @pytest.mark.parametrize("come", [10 * MIB, 30 * MIB, 50 * MIB])
@@ -94,7 +85,7 @@ def test_receive_when_cancelled_in_a_stage_then_the_next_one_goes_on(come):
         check((await b.recv()).parts)
         await sending
 
-    run(main)
+    run_between(main)
 
 
 def test_receive_into_when_a_receive_was_cancelled_in_a_stage_then_nothing_is_lost():
@@ -110,4 +101,4 @@ def test_receive_into_when_a_receive_was_cancelled_in_a_stage_then_nothing_is_lo
         check((await b.recv_into(out)).parts)
         await sending
 
-    run(main)
+    run_between(main)

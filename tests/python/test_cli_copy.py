@@ -17,14 +17,6 @@ from pinwire._cli.send import send
 SIZES = [0, 1, 4095, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 7]
 
 
-@pytest.fixture
-def folders(tmp_path):
-    here, there = tmp_path / "here", tmp_path / "there"
-    here.mkdir()
-    there.mkdir()
-    return here, there
-
-
 def copy(here, there, record=None, **options):
     """Whether all the files of one folder came to the other."""
 

@@ -20,14 +20,6 @@ from pinwire._cli.wire import hear, say
 LONG = pattern(4 * PIECE + 5)
 
 
-@pytest.fixture
-def folders(tmp_path):
-    here, there = tmp_path / "here", tmp_path / "there"
-    here.mkdir()
-    there.mkdir()
-    return here, there
-
-
 def test_recv_when_one_sender_has_finished_then_it_ends(folders):
     here, there = folders
     (here / "a").write_bytes(pattern(PIECE + 1))

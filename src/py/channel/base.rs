@@ -9,11 +9,11 @@ use super::inbox::Inbox;
 use super::memory::Pool;
 use super::options::Options;
 use crate::engine;
-use crate::mem::{Access, Copying, Cursor, Region, Runs};
+use crate::mem::{Access, Cursor, Region};
 use crate::net::{Direction, Goal, Payload, Transfer};
 use crate::py::base::BaseStream;
 use crate::py::convert;
-use crate::py::errors::{busy, exception, violated};
+use crate::py::errors::{busy, exception, refused, violated};
 use crate::py::queue::Queue;
 use crate::wire::{Flags, HELLO_LEN, Hello, VERSION, WireError};
 
@@ -127,12 +127,9 @@ impl BaseChannel {
     fn rest_of_hello(&self, said: usize) -> Cursor {
         let rest = &self.hello[said..];
         let rest = Region { base: rest.as_ptr().cast_mut(), len: rest.len() };
-        let mut cursor = Cursor::new(Access::Read);
         // SAFETY: the bytes are part of this object, which Python never moves, and whoever sends
         // them holds a reference to it. They never change.
-        let runs = unsafe { Runs::contiguous(rest) };
-        cursor.push(runs, Copying::Never).expect("one run is contiguous");
-        cursor
+        unsafe { Cursor::over(Access::Read, rest) }
     }
 
     /// Take what has come; only one receive may have it.
@@ -171,6 +168,16 @@ impl BaseChannel {
         }
     }
 
+    /// Whether objects may be sent and received.
+    pub(super) fn check_pickle(&self, py: Python<'_>) -> PyResult<()> {
+        if self.options.allow_pickle {
+            return Ok(());
+        }
+        let text = "objects travel as pickles, which can run any code when they are loaded: open \
+                    the channel with allow_pickle=True, at both ends, if you trust the peer";
+        Err(refused(py, text.to_owned()))
+    }
+
     /// Raise what went wrong with a posted message, once.
     pub(super) fn raise_failure(&self) -> PyResult<()> {
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -196,12 +203,12 @@ impl BaseChannel {
 
     #[getter]
     fn local_address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(convert::url(py, self.stream.get().socket().local())?.into_any())
+        self.stream.get().local_address(py)
     }
 
     #[getter]
     fn peer_address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(convert::url(py, self.stream.get().socket().peer())?.into_any())
+        self.stream.get().peer_address(py)
     }
 
     #[getter]
@@ -241,6 +248,10 @@ impl BaseChannel {
         }
     }
 
+    fn _check_pickle(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_pickle(py)
+    }
+
     fn _raise_failure(&self) -> PyResult<()> {
         self.raise_failure()
     }
@@ -262,12 +273,7 @@ impl BaseChannel {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let this = slf.get();
-        let socket = this.stream.get().socket();
-        let state = if socket.handle().is_open() { "" } else { " closed" };
-        let (class, peer) = (slf.get_type(), socket.peer().url());
-        let (module, name) = (class.module()?, class.name()?);
-        Ok(format!("<{module}.{name}{state} peer={}>", String::from_utf8_lossy(&peer)))
+        slf.get().stream.get().describe_as(&slf.get_type())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -79,16 +79,16 @@ impl Inbox {
         Ok(Some(hello))
     }
 
-    /// Take the next header, if it has come; else how many bytes it takes at least.
-    pub(super) fn header(&mut self) -> Result<Result<(), usize>, WireError> {
+    /// Take the next header, if it has come; else gives how many bytes it takes at least.
+    pub(super) fn header(&mut self) -> Result<Option<usize>, WireError> {
         match Header::parse(self.unread())? {
-            Parsed::Needs(len) => Ok(Err(len)),
+            Parsed::Needs(len) => Ok(Some(len)),
             Parsed::Header(header, len) => {
                 self.consume(len as u64);
                 self.messages += 1;
                 let (header, number) = (Arc::new(header), self.messages);
                 self.pending = Some(Pending { header, number, taken: 0, landing: None });
-                Ok(Ok(()))
+                Ok(None)
             }
         }
     }
@@ -107,14 +107,10 @@ impl Inbox {
         }
         let block = self.block.as_ref().expect("made above");
         let free = block.region().skip(self.end);
-        let mut cursor = Cursor::new(Access::Write);
         // SAFETY: the block lives as long as the pins of the job, and nobody looks at what is
         // beyond `end` before it is over.
-        let runs = unsafe { Runs::contiguous(free) };
-        cursor.push(runs, Copying::Never).expect("one run is contiguous");
-        let mut pins = Pins::default();
-        pins.push(Pin::Own(Arc::clone(block)));
-        Job::read_ahead(cursor, pins)
+        let cursor = unsafe { Cursor::over(Access::Write, free) };
+        Job::read_ahead(cursor, Pins::from_iter([Pin::Own(Arc::clone(block))]))
     }
 
     /// A job of `read_ahead` has come to its end.
@@ -163,7 +159,5 @@ pub(super) fn discard(nbytes: u64, progress: &Arc<Progress>) -> PyResult<Job> {
     for runs in runs {
         cursor.push(runs, Copying::Never).expect("a row is long");
     }
-    let mut pins = Pins::default();
-    pins.push(Pin::Own(block));
-    Ok(Job::part_of(progress, cursor, pins))
+    Ok(Job::part_of(progress, cursor, Pins::from_iter([Pin::Own(block)])))
 }

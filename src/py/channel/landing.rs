@@ -16,7 +16,7 @@ use crate::net::Progress;
 use crate::py::convert;
 use crate::py::errors::refused;
 use crate::py::job::Job;
-use crate::py::payload::{self, Pin, Pins, push};
+use crate::py::payload::{self, Pin, push};
 use crate::wire::{Header, Order, Part};
 
 /// One for each part.
@@ -148,8 +148,7 @@ impl Pinned {
         for runs in runs {
             push(&mut cursor, runs, self.copying)?;
         }
-        let mut pins = Pins::default();
-        self.pins.into_iter().for_each(|pin| pins.push(pin));
+        let pins = self.pins.into_iter().collect();
         Ok((self.landing, Some(Job::part_of(progress, cursor, pins))))
     }
 

@@ -12,16 +12,15 @@ use super::inbox::{Inbox, Pending, discard};
 use super::landing::Landing;
 use super::message::Message;
 use super::want::{AtEnd, Want, is_object, make, unpickle};
-use crate::net::{Error, Progress};
+use crate::net::Progress;
 use crate::py::base::BaseStream;
-use crate::py::errors::{exception, incomplete, is_ours, refused};
+use crate::py::errors::{incomplete, is_ours, refused};
 use crate::py::script::{Alarm, Next, Script};
 use crate::wire::{Header, Kind, WireError};
 
 /// One receive, from the first byte of a header to the last of the payload.
 pub(super) struct Receiving {
     channel: Py<BaseChannel>,
-    stream: Py<BaseStream>,
     want: Want,
     /// The message it has to be, if a header is at hand.
     number: Option<u64>,
@@ -37,7 +36,7 @@ enum Asked {
     ReadAhead,
     /// Fills this.
     Fill(Landing),
-    /// Drops the rest of a payload; then this number of bytes will have been taken.
+    /// Drops the rest of a payload.
     Discard,
 }
 
@@ -45,7 +44,6 @@ impl Receiving {
     pub(super) fn new(channel: &Bound<'_, BaseChannel>, want: Want) -> Receiving {
         Receiving {
             channel: channel.clone().unbind(),
-            stream: channel.get().stream().clone_ref(channel.py()),
             want,
             number: None,
             at_end: AtEnd::Incomplete,
@@ -90,8 +88,8 @@ impl Receiving {
         loop {
             if inbox.pending.is_none() {
                 match inbox.header() {
-                    Ok(Ok(())) => {}
-                    Ok(Err(needed)) => return Ok(self.read_ahead(inbox, needed)),
+                    Ok(None) => {}
+                    Ok(Some(needed)) => return Ok(self.read_ahead(inbox, needed)),
                     Err(error) => return Err(self.violation(py, inbox, &error)),
                 }
             }
@@ -280,9 +278,6 @@ impl Script for Receiving {
         let channel = self.channel.get();
         if self.inbox.is_none() {
             self.inbox = Some(channel.take_inbox(py)?);
-            if !self.stream.get().socket().handle().is_open() {
-                return Err(self.failed(py, exception(py, Error::Closed, "the channel")));
-            }
             channel.say_hello();
         }
         match (std::mem::replace(&mut self.asked, Asked::Nothing), moved) {
@@ -315,14 +310,14 @@ impl Script for Receiving {
     }
 
     fn stream(&self) -> &Py<BaseStream> {
-        &self.stream
+        self.channel.get().stream()
     }
 
     fn progress(&self) -> &Arc<Progress> {
         &self.progress
     }
 
-    /// A loop over messages ends when its channel is closed, as one over connections does.
+    /// A loop that waits for a message ends when its channel is closed under it.
     fn failed(&self, py: Python<'_>, error: PyErr) -> PyErr {
         match self.at_end {
             AtEnd::StopIteration if is_ours(py, &error, "ClosedError") => {
@@ -341,7 +336,6 @@ impl Script for Receiving {
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.channel)?;
-        visit.call(&self.stream)?;
         match &self.want {
             Want::Into(Some(given)) => given.landing().traverse(visit)?,
             Want::Message(allocation) | Want::Object(allocation) => allocation.traverse(visit)?,

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::base::BaseChannel;
 use super::{layout, meta};
-use crate::mem::{Access, Copying, Cursor, Region, Runs};
+use crate::mem::{Access, Copying, Cursor, Region};
 use crate::net::{Progress, State, Torn};
 use crate::py::base::BaseStream;
 use crate::py::convert;
@@ -20,15 +20,12 @@ use crate::py::job::Job;
 use crate::py::payload::{self, Items, Pin, Pins, push};
 use crate::py::queue::Place;
 use crate::py::script::{Alarm, Next, Script};
+use crate::py::transfer::CALL_ON_LOOP;
 use crate::wire::{Flags, Header, Kind, WireError};
-
-/// Bytes that are sent at once: some 100 microseconds' worth.
-const CALL: usize = 256 * 1024;
 
 /// One message, from its place in the queue to the last byte.
 pub(super) struct Sending {
     channel: Py<BaseChannel>,
-    stream: Py<BaseStream>,
     place: Option<Place>,
     phase: Phase,
     /// The jobs it takes, first one first: the header with what is in memory, and then a file.
@@ -125,8 +122,7 @@ impl Sending {
         let (cursor, bytes) = encode(py, &header)?;
         let header_len = bytes.len() as u64;
         let progress = Progress::new(header_len + header.payload, header_len);
-        let mut pins = Pins::default();
-        pins.push(Pin::Header(bytes));
+        let pins = Pins::from_iter([Pin::Header(bytes)]);
         let jobs =
             [Job::part_of(&progress, cursor, pins), Job::file_part_of(&progress, range, position)];
         Ok(Sending::new(channel, jobs.into_iter().collect(), header.payload, progress))
@@ -141,7 +137,6 @@ impl Sending {
         jobs.reverse();
         Sending {
             channel: channel.clone().unbind(),
-            stream: channel.get().stream().clone_ref(channel.py()),
             place: None,
             phase: Phase::Waiting,
             jobs,
@@ -159,9 +154,9 @@ impl Sending {
         self.place = Some(place);
         while at_once {
             let Next::Move(mut job) = self.next(py, None)? else { return Ok(true) };
-            let socket = Arc::clone(self.stream.get().socket());
+            let socket = Arc::clone(self.stream().get().socket());
             let turn = socket.begin(job.transfer.direction());
-            let state = turn.and_then(|_turn| job.attempt(py, &socket, CALL));
+            let state = turn.and_then(|_turn| job.attempt(py, &socket, CALL_ON_LOOP));
             at_once = matches!(state, Ok(State::Done));
             if !at_once {
                 // Whoever awaits it goes on from here, or finds the error once more.
@@ -210,9 +205,9 @@ impl Script for Sending {
     }
 
     fn next(&mut self, py: Python<'_>, _moved: Option<u64>) -> PyResult<Next> {
-        let place = self.place.get_or_insert_with(|| self.channel.get().outbox().join());
+        self.take_place();
         if self.phase == Phase::Waiting {
-            if !place.has_turn() {
+            if !self.place.as_ref().is_some_and(Place::has_turn) {
                 return Ok(Next::Wait);
             }
             self.phase = Phase::Greeting;
@@ -242,7 +237,7 @@ impl Script for Sending {
     }
 
     fn stream(&self) -> &Py<BaseStream> {
-        &self.stream
+        self.channel.get().stream()
     }
 
     fn progress(&self) -> &Arc<Progress> {
@@ -255,7 +250,6 @@ impl Script for Sending {
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.channel)?;
-        visit.call(&self.stream)?;
         self.jobs.iter().try_for_each(|job| job.traverse(visit))
     }
 }
@@ -266,7 +260,7 @@ impl Drop for Sending {
         let (transferred, nbytes) = (self.progress.transferred(), self.progress.nbytes());
         if self.phase == Phase::Moving && !self.asked && (1..nbytes).contains(&transferred) {
             // Between its jobs.
-            self.stream.get().socket().tear(Torn { transferred, nbytes });
+            self.stream().get().socket().tear(Torn { transferred, nbytes });
         }
     }
 }
@@ -277,11 +271,9 @@ fn encode(py: Python<'_>, header: &Header) -> PyResult<(Cursor, Box<[u8]>)> {
     header.encode(&mut bytes).map_err(|error| over_limit(py, &error))?;
     let bytes = bytes.into_boxed_slice();
     let region = Region { base: bytes.as_ptr().cast_mut(), len: bytes.len() };
-    let mut cursor = Cursor::new(Access::Read);
     // SAFETY: the job's pins keep the bytes, which stay where they are when their box moves, and
     // nobody writes to them any more.
-    let runs = unsafe { Runs::contiguous(region) };
-    cursor.push(runs, Copying::Never).expect("one run is contiguous");
+    let cursor = unsafe { Cursor::over(Access::Read, region) };
     Ok((cursor, bytes))
 }
 

@@ -40,15 +40,10 @@ pub(super) enum AtEnd {
 impl Want {
     /// An object, if the channel may load one.
     pub(super) fn object(channel: &Bound<'_, BaseChannel>) -> PyResult<Want> {
-        if !channel.get().options().allow_pickle {
-            return Err(refused(channel.py(), NO_PICKLE.to_owned()));
-        }
+        channel.get().check_pickle(channel.py())?;
         Ok(Want::Object(Allocation::usual(channel)))
     }
 }
-
-const NO_PICKLE: &str = "objects travel as pickles, which can run any code when they \
-     are loaded: open the channel with allow_pickle=True, at both ends, if you trust the peer";
 
 pub(super) fn is_object(py: Python<'_>) -> PyErr {
     refused(py, "this message is an object: receive it by recv_object".to_owned())
