@@ -20,7 +20,7 @@ FUZZ := $(VENV)/fuzz
 WHEELS := target/wheels
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -type f -not -name '*.pyc')
 
-.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check bench bench-quick fuzz clean
+.PHONY: help demo test test-core test-workers test-same-host soak $(VERSIONS:%=test-python-%) check bench bench-quick fuzz clean
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
@@ -79,7 +79,7 @@ $(CHECK)/.ready: $(WHEELS)/.built
 demo: $(VENV)/demo/.ready
 	$(VENV)/demo/bin/python -m demo
 
-test: test-core $(VERSIONS:%=test-python-%) test-workers
+test: test-core $(VERSIONS:%=test-python-%) test-workers test-same-host
 
 test-core:
 	cargo test --quiet --locked --no-default-features
@@ -94,6 +94,12 @@ ABOUT_ELSE := testbuffer* refusals* exporters* dlpack* addresses* options* adopt
 test-workers: $(VENV)/$(NEWEST)/.ready
 	PINWIRE_BULK_THRESHOLD=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q -n auto \
 		$(ABOUT_ELSE:%='--ignore-glob=tests/python/test_%')
+
+# And once with every part of every message offered to the peer's process, instead of sent.
+SAME_HOST := arrays close header into memory objects post queue recycling server stages
+test-same-host: $(VENV)/$(NEWEST)/.ready
+	PINWIRE_TEST_SAME_HOST=auto PINWIRE_OFFER_THRESHOLD=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q -n auto \
+		$(SAME_HOST:%=tests/python/test_channel_%.py)
 
 $(FUZZ)/bin/cargo-fuzz:
 	cargo install --quiet --locked --root $(FUZZ) cargo-fuzz

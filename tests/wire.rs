@@ -2,21 +2,48 @@
 
 use pinwire::wire::meta::MAX_DEPTH;
 use pinwire::wire::{
-    Flags, HELLO_LEN, Header, Hello, Kind, MAX_NDIM, Order, PREFIX_LEN, Parsed, Part, VERSION,
+    Answer, Flags, HELLO_LEN, Header, Hello, Host, Invitation, Kind, MAX_NDIM, Offer, Order,
+    PREFIX_LEN, Parsed, Part, Run, VERSION, Verdict,
 };
 use proptest::prelude::*;
 use rmpv::Value;
 use smallvec::SmallVec;
 
 fn hello() -> impl Strategy<Value = Hello> {
-    (0..=VERSION, VERSION..=255, any::<u32>(), any::<u64>()).prop_map(
-        |(lowest, highest, flags, max_message_bytes)| Hello {
+    let host = (any::<[u8; 16]>(), any::<u64>()).prop_map(|(boot, network)| Host { boot, network });
+    let host = prop::option::of(host);
+    (0..=VERSION, VERSION..=255, any::<u32>(), any::<u64>(), host).prop_map(
+        |(lowest, highest, flags, max_message_bytes, host)| Hello {
             lowest,
             highest,
             flags: Flags(flags),
             max_message_bytes,
+            host,
         },
     )
+}
+
+/// A header some of whose parts are offered, cut into runs at these places.
+fn offering() -> impl Strategy<Value = Header> {
+    let cuts = prop::collection::vec(prop::option::of(1u64..9), 0..6);
+    (header(), 1u64.., 0u64..1 << 40, cuts).prop_map(|(mut header, ticket, address, cuts)| {
+        let mut offer = Offer { ticket, ..Offer::default() };
+        for (index, part) in header.parts.iter().enumerate() {
+            let nbytes = part.nbytes().unwrap();
+            let pieces = cuts.get(index).copied().flatten().unwrap_or(0).min(nbytes);
+            let first = nbytes - pieces.saturating_sub(1);
+            let lens = (0..pieces).map(|piece| if piece == 0 { first } else { 1 });
+            offer.runs.extend(lens.map(|len| Run { address, len }));
+            offer.counts.push(pieces as u32);
+        }
+        header.offer = Some(offer);
+        header
+    })
+}
+
+fn invitation() -> impl Strategy<Value = Invitation> {
+    (any::<[u8; 16]>(), any::<[u8; 32]>(), any::<u64>(), any::<[u8; 32]>())
+        .prop_map(|(name, secret, address, nonce)| Invitation { name, secret, address, nonce })
 }
 
 /// Arrays of every dimension, many without an item, some as large as memory can be.
@@ -100,6 +127,15 @@ fn parse_header(bytes: &[u8]) -> Result<(Header, usize), usize> {
     match Header::parse(bytes).unwrap() {
         Parsed::Needs(needed) => Err(needed),
         Parsed::Header(header, len) => Ok((header, len)),
+        Parsed::Invitation(..) => panic!("this is no invitation"),
+    }
+}
+
+fn parse_invitation(bytes: &[u8]) -> Result<(Invitation, usize), usize> {
+    match Header::parse(bytes).unwrap() {
+        Parsed::Needs(needed) => Err(needed),
+        Parsed::Invitation(invitation, len) => Ok((invitation, len)),
+        Parsed::Header(..) => panic!("this is an invitation"),
     }
 }
 
@@ -110,17 +146,21 @@ fn check_sent_on(bytes: &[u8]) {
         let (back, len) = parse_header(&again).unwrap();
         // By their bytes: a NaN in meta is not equal to itself.
         assert_eq!((encoded(&back), len), (again.clone(), again.len()));
-        assert_eq!((back.kind, back.parts), (header.kind, header.parts));
+        assert_eq!((back.kind, back.parts, back.offer), (header.kind, header.parts, header.offer));
+    }
+    if let Ok(Parsed::Invitation(invitation, len)) = Header::parse(bytes) {
+        assert_eq!(invitation.encode(), bytes[..len]);
     }
     if let Ok(Some((hello, _))) = Hello::parse(bytes) {
-        assert_eq!(Hello::parse(&hello.encode()), Ok(Some((hello, HELLO_LEN))));
+        let sent = hello.encode();
+        assert_eq!(Hello::parse(&sent), Ok(Some((hello, sent.len()))));
     }
 }
 
 /// Some bytes of it exchanged.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4);
-    (header(), damage).prop_map(|(header, damage)| {
+    (prop_oneof![header(), offering()], damage).prop_map(|(header, damage)| {
         let mut bytes = encoded(&header);
         damage.into_iter().for_each(|(at, byte)| *at.get_mut(&mut bytes) = byte);
         bytes
@@ -131,22 +171,57 @@ proptest! {
     #[test]
     fn a_hello_comes_back(hello in hello(), behind in prop::collection::vec(any::<u8>(), 0..9)) {
         let bytes = hello.encode();
-        let parse = |bytes: &[u8]| Hello::parse(bytes).unwrap().ok_or(HELLO_LEN);
-        prop_assert_eq!(fed(&bytes, parse), (hello, HELLO_LEN));
-        prop_assert_eq!(parse(&[&bytes[..], &behind].concat()), Ok((hello, HELLO_LEN)));
+        let parse = |bytes: &[u8]| Hello::parse(bytes).unwrap().ok_or(bytes.len() + 1);
+        prop_assert_eq!(fed(&bytes, parse), (hello, bytes.len()));
+        prop_assert_eq!(parse(&[&bytes[..], &behind].concat()), Ok((hello, bytes.len())));
     }
 
     #[test]
-    fn extensions_of_a_hello_are_read_over(hello in hello(), extensions in 0u16..=4096) {
-        let mut bytes = hello.encode().to_vec();
-        bytes[10..12].copy_from_slice(&extensions.to_le_bytes());
-        let len = HELLO_LEN + usize::from(extensions);
-        for come in [HELLO_LEN, len - 1] {
-            bytes.resize(come, 0xaa);
-            prop_assert_eq!(Hello::parse(&bytes).unwrap().is_some(), come >= len);
+    fn extensions_of_a_hello_that_nobody_knows_are_read_over(
+        hello in hello(),
+        extensions in prop::collection::vec((2u16.., prop::collection::vec(any::<u8>(), 0..300)), 0..9),
+    ) {
+        let mut bytes = hello.encode();
+        for (kind, value) in &extensions {
+            bytes.extend(kind.to_le_bytes());
+            bytes.extend((value.len() as u16).to_le_bytes());
+            bytes.extend(value);
         }
-        bytes.resize(len + 1, 0xaa);
+        let len = bytes.len();
+        bytes[10..12].copy_from_slice(&((len - HELLO_LEN) as u16).to_le_bytes());
+        for come in [HELLO_LEN, len - 1] {
+            prop_assert_eq!(Hello::parse(&bytes[..come]).unwrap().is_some(), come >= len);
+        }
+        bytes.push(7);
         prop_assert_eq!(Hello::parse(&bytes), Ok(Some((hello, len))));
+    }
+
+    #[test]
+    fn an_offer_comes_back(header in offering(), behind in prop::collection::vec(any::<u8>(), 0..9)) {
+        let bytes = encoded(&header);
+        prop_assert_eq!(fed(&bytes, parse_header), (header.clone(), bytes.len()));
+        let parsed = parse_header(&[&bytes[..], &behind].concat());
+        prop_assert_eq!(parsed, Ok((header, bytes.len())));
+    }
+
+    #[test]
+    fn an_invitation_comes_back(invitation in invitation()) {
+        let bytes = invitation.encode();
+        prop_assert_eq!(fed(&bytes, parse_invitation), (invitation, bytes.len()));
+    }
+
+    #[test]
+    fn an_answer_comes_back(ticket in any::<u64>(), value in any::<u64>(), which in 0..3) {
+        let verdict = [Verdict::Done, Verdict::Progress(value), Verdict::Unreadable(value)];
+        let answer = Answer { ticket, verdict: verdict[which as usize] };
+        prop_assert_eq!(Answer::parse(&answer.encode()), Some(answer));
+    }
+
+    #[test]
+    fn any_bytes_of_an_answer_are_parsed_or_mean_nothing(bytes in any::<[u8; 24]>()) {
+        if let Some(answer) = Answer::parse(&bytes) {
+            prop_assert_eq!(Answer::parse(&answer.encode()), Some(answer));
+        }
     }
 
     #[test]

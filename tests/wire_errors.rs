@@ -45,6 +45,27 @@ impl Frame {
     }
 }
 
+/// A header of 40 bytes of floats and of none, with an offer of these runs of memory, whose number
+/// it announces.
+fn offering(ticket: u64, announced: u32, counts: [u32; 2], runs: &[[u64; 2]]) -> Vec<u8> {
+    let parts = [floats(&[5]), floats(&[0])].concat();
+    let mut bytes = prefix(1, [1, 0, 0], [2, parts.len() as u32, 0]);
+    bytes[16..].copy_from_slice(&40u64.to_le_bytes());
+    bytes.extend(ticket.to_le_bytes());
+    bytes.extend(u64::from(announced).to_le_bytes());
+    bytes.extend(parts);
+    bytes.extend(counts.map(u32::to_le_bytes).concat());
+    bytes.extend(runs.iter().flatten().flat_map(|number| number.to_le_bytes()));
+    bytes
+}
+
+/// An invitation of so many bytes.
+fn invitation(len: usize) -> Vec<u8> {
+    let mut bytes = prefix(3, [0; 3], [0, 0, len as u32]);
+    bytes.resize(PREFIX_LEN + len, 7);
+    bytes
+}
+
 /// A prefix with nothing behind it: numbers of parts, of bytes of descriptions and of meta.
 fn prefix(kind: u8, flags: [u8; 3], announced: [u32; 3]) -> Vec<u8> {
     let mut bytes = vec![kind];
@@ -92,6 +113,7 @@ fn good_headers() -> Vec<(&'static str, Vec<u8>)> {
         ("good-empty", Frame::kind(1, [0; 3])),
         ("good-object", Frame { kind: 2, parts: 1, descriptions: part(1, b'C', b"|u1", &[0]), ..Frame::new() }.bytes()),
         ("good-several", Frame::parts(4, &several, 56)),
+        ("good-offer", offering(7, 2, [2, 0], &[[1 << 40, 39], [0, 1]])),
         ("good-64-dimensions", Frame::parts(1, &[&floats(&[1; MAX_NDIM])], 8)),
         ("good-meta", Frame::meta(b"\x84\xa1a\xcb\x7f\xf8\0\0\0\0\0\0\x01\x92\xc2\xc0\xd3\xff\xff\xff\xff\0\0\0\0\xc4\x01x\xca\0\0\0\0\x80")),
     ]
@@ -110,8 +132,42 @@ fn bad_headers() -> Vec<(&'static str, Vec<u8>, WireError)> {
     let largest = i64::MAX as u64;
     let five = floats(&[5]);
     let nested = |lists: usize| [&b"\x81\x01"[..], &vec![0x91; lists - 1], b"\x90"].concat();
+    let runs = Nonsense("runs that do not make up their part");
     vec![
-        ("kind", Frame::kind(3, [0; 3]), Nonsense("a message of an unknown kind")),
+        ("kind", Frame::kind(4, [0; 3]), Nonsense("a message of an unknown kind")),
+        (
+            "offer-no-ticket",
+            offering(0, 1, [1, 0], &[[9, 40]]),
+            Nonsense("an offer without a ticket"),
+        ),
+        (
+            "offer-too-many",
+            offering(1, 65537, [1, 0], &[]),
+            too_much("runs of memory", 65537, 65536),
+        ),
+        ("offer-less", offering(1, 2, [2, 0], &[[9, 20], [9, 19]]), runs.clone()),
+        ("offer-more", offering(1, 1, [1, 0], &[[9, 41]]), runs.clone()),
+        ("offer-of-nothing", offering(1, 2, [1, 1], &[[9, 40], [9, 0]]), runs.clone()),
+        ("offer-overflows", offering(1, 2, [2, 0], &[[9, 41], [9, u64::MAX]]), runs.clone()),
+        ("offer-beyond-memory", offering(1, 1, [1, 0], &[[u64::MAX - 9, 40]]), runs),
+        ("offer-too-few", offering(1, 1, [2, 0], &[[9, 40]]), Nonsense("more runs than there are")),
+        (
+            "offer-of-no-part",
+            offering(1, 2, [1, 0], &[[9, 40], [9, 1]]),
+            Nonsense("runs of no part"),
+        ),
+        ("invitation-short", invitation(87), Nonsense("an invitation of another length")),
+        ("invitation-long", invitation(89), Nonsense("an invitation of another length")),
+        (
+            "invitation-flags",
+            prefix(3, [1, 0, 0], [0, 0, 88]),
+            Nonsense("an invitation with a payload"),
+        ),
+        (
+            "invitation-parts",
+            prefix(3, [0; 3], [1, 0, 88]),
+            Nonsense("an invitation with a payload"),
+        ),
         (
             "object-of-floats",
             Frame { kind: 2, parts: 1, descriptions: floats(&[0]), ..Frame::new() }.bytes(),
@@ -189,19 +245,32 @@ fn bad_headers() -> Vec<(&'static str, Vec<u8>, WireError)> {
 }
 
 fn good_hellos() -> Vec<(&'static str, Vec<u8>)> {
-    let extended = [hello(VERSION, VERSION, 3), vec![1, 2, 3]].concat();
-    vec![("good", hello(VERSION, VERSION, 0)), ("good-extended", extended)]
+    let unknown = extended(&[2, 0, 3, 0, 1, 2, 3, 9, 9, 0, 0]);
+    let host = extended(&[&[1, 0, 24, 0][..], &[7; 24]].concat());
+    vec![("good", hello(VERSION, VERSION, 0)), ("good-extended", unknown), ("good-host", host)]
+}
+
+fn extended(extensions: &[u8]) -> Vec<u8> {
+    [hello(VERSION, VERSION, extensions.len() as u16), extensions.to_vec()].concat()
 }
 
 fn bad_hellos() -> Vec<(&'static str, Vec<u8>, WireError)> {
     let version = |lowest, highest| WireError::Version { lowest, highest, ours: VERSION };
     let extensions = too_much("bytes of extensions", 4097, 4096);
+    let cut = WireError::Nonsense("an extension ends in the middle");
     vec![
         ("http", b"GET / HTTP/1.1\r\n\r\n".to_vec(), WireError::NotPinwire),
         ("tls", b"\x16\x03\x01\x02\0\x01".to_vec(), WireError::NotPinwire),
         ("text-mode", b"\x89PWIRE\n".to_vec(), WireError::NotPinwire),
         ("newer", hello(VERSION + 1, 255, 0), version(VERSION + 1, 255)),
         ("extensions", hello(VERSION, VERSION, 4097), extensions),
+        ("extension-head-cut", extended(&[2, 0, 0]), cut.clone()),
+        ("extension-cut", extended(&[2, 0, 3, 0, 1, 2]), cut),
+        (
+            "host-short",
+            extended(&[&[1, 0, 23, 0][..], &[7; 23]].concat()),
+            WireError::Nonsense("a host of another length"),
+        ),
     ]
 }
 
@@ -219,6 +288,12 @@ fn a_good_header_is_taken() {
         let all = bytes.len();
         assert!(matches!(parsed, Ok(Parsed::Header(_, len)) if len == all), "{name}: {parsed:?}");
     }
+}
+
+#[test]
+fn a_good_invitation_is_taken() {
+    let bytes = invitation(88);
+    assert!(matches!(Header::parse(&bytes), Ok(Parsed::Invitation(_, len)) if len == bytes.len()));
 }
 
 #[test]

@@ -17,13 +17,14 @@ fuzz_target!(|bytes: &[u8]| {
             };
             assert_eq!(sent_len, sent.len());
             assert_eq!(
-                (back.kind, &back.parts, back.payload),
-                (header.kind, &header.parts, header.payload)
+                (back.kind, &back.parts, back.payload, &back.offer),
+                (header.kind, &header.parts, header.payload, &header.offer)
             );
             // Meta by its bytes: a NaN is not equal to itself.
             let mut again = Vec::new();
             back.encode(&mut again).expect("it was sent before");
             assert_eq!(again, sent);
         }
+        Ok(Parsed::Invitation(invitation, len)) => assert_eq!(invitation.encode(), bytes[..len]),
     }
 });

@@ -60,6 +60,13 @@ class ChannelStats(NamedTuple):
     bytes_sent: int
     """Bytes of the payloads of what was sent, without headers."""
     bytes_received: int
+    bytes_offered: int
+    """Bytes of these that the peer has read from this process, past the socket."""
+    bytes_pulled: int
+    """Bytes of these that were read from the peer's process."""
+    same_host: str
+    """Whether what is sent goes past the socket ("in use"), or why it does not: "off", "untried"
+    before the first large message, or what is in the way."""
 
 class RuntimeStats(NamedTuple):
     """What the engine has done in this process, for all of its streams."""
@@ -460,8 +467,9 @@ class BaseChannel:
     def peer_address(self) -> str:
         """The other end as a URL; see `Stream.peer_address`."""
     @property
-    def transport(self) -> Literal["tcp", "unix"]:
-        """What carries the payloads."""
+    def transport(self) -> Literal["tcp", "unix", "same-host"]:
+        """What carries large payloads, in one direction at least: the socket, or what one process
+        copies from another on the same host; see `same_host` of `Channel`."""
     @property
     def allow_pickle(self) -> bool: ...
     @property
@@ -519,6 +527,10 @@ class Channel(BaseChannel):
         Messages of several tasks go out whole, in the order in which they are awaited. The memory
         is pinned from the call on. A send that is interrupted in its turn after the first byte
         tears the channel, as it does a stream; one that waits for its turn just leaves.
+
+        It returns when the kernel has all bytes; of what the peer reads from this process
+        (`same_host`), when the peer has it, so only once that receives. Interrupted before that,
+        the message is withdrawn and nothing torn: the peer's receive goes on to the next one.
 
         Raises what `Stream.send_buffers` raises, and MessageRefusedError for a message over a limit
         of the format or over what the peer has said it takes.

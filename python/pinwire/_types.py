@@ -68,7 +68,7 @@ class ChannelOptions(TypedDict, total=False):
     """Whether objects are sent and received: a pickle can run any code. Default False."""
 
     same_host: Literal["auto", "off"]
-    """Whether peers on one host may use a faster path than the socket. Default "auto"."""
+    """Whether a peer on this host may read large parts from this process. Default "auto"."""
 
     allocator: Allocator | None
     """`allocator(shape, dtype, order)` makes the memory of received arrays. Default: NumPy's."""

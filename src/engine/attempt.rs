@@ -48,6 +48,12 @@ pub fn attempt(
                 }
                 (result, usize::try_from(count).unwrap_or(usize::MAX), &socket.stats().bytes_sent)
             }
+            Call::Pull { pid, to, from, len } => {
+                // SAFETY: as for receiving.
+                let result = unsafe { sys::read_process(pid, to, from) };
+                add(&socket.stats().system_calls, 1);
+                return Ok(transfer.pulled(result, len));
+            }
             Call::ReadFile { file, into, offset } => {
                 // SAFETY: `into` is the transfer's own staging block.
                 match unsafe { sys::read_at(file, into, offset) }? {

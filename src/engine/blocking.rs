@@ -16,7 +16,7 @@ use crate::sys::{self, Event, Interest};
 const SIGNAL_CHECK: Duration = Duration::from_millis(500);
 
 /// How often the main thread looks for signals while a transfer keeps it from sleeping.
-const BUSY_SIGNAL_CHECK: Duration = Duration::from_millis(50);
+pub(super) const BUSY_SIGNAL_CHECK: Duration = Duration::from_millis(50);
 
 /// What runs when a signal may have come: Ok to go on waiting.
 pub type Interrupt<'a, E> = &'a mut dyn FnMut() -> Result<(), E>;

@@ -13,6 +13,7 @@ use tokio::{select, time};
 
 use super::attempt::{attempt, spin};
 use super::bell::Bell;
+use super::pull::Pulling;
 use super::runtime::{Share, share, watch};
 use crate::net::{Direction, Error, Sleeper, Socket, State, Transfer};
 use crate::sys;
@@ -28,6 +29,9 @@ const SPIN: Duration = Duration::from_micros(10);
 /// Bytes left from which on a transfer is worth a flight, unless PINWIRE_BULK_THRESHOLD says
 /// otherwise.
 const THRESHOLD: u64 = 256 * 1024;
+
+/// The same, of what is copied from another process: that takes a third of the time.
+const PULL_THRESHOLD: u64 = 1024 * 1024;
 
 /// A transfer that is in the hands of the runtime's workers.
 ///
@@ -90,12 +94,10 @@ pub static BULK_STATS: BulkStats = BulkStats {
 };
 
 /// Bytes left from which on a transfer is worth a flight.
-pub fn bulk_threshold() -> u64 {
-    static VALUE: OnceLock<u64> = OnceLock::new();
-    *VALUE.get_or_init(|| {
-        let value = env::var("PINWIRE_BULK_THRESHOLD").ok();
-        value.and_then(|value| value.parse().ok()).unwrap_or(THRESHOLD)
-    })
+pub fn bulk_threshold(transfer: &Transfer) -> u64 {
+    static VALUE: OnceLock<Option<u64>> = OnceLock::new();
+    let asked = *VALUE.get_or_init(|| env::var("PINWIRE_BULK_THRESHOLD").ok()?.parse().ok());
+    asked.unwrap_or(if transfer.is_pull() { PULL_THRESHOLD } else { THRESHOLD })
 }
 
 /// Hand a transfer to the workers until `deadline`; `bell` tells when it has landed. What is left
@@ -118,11 +120,13 @@ pub fn fly(
         state: Mutex::new(Position::Up),
         landed: Condvar::new(),
     });
-    let ready = {
+    let ready = if transfer.is_pull() {
+        None
+    } else {
         let _context = share.handle.enter();
         // Of its own, because the other direction may be registered, too.
         let own = sys::duplicate(socket.fd().ok()?.as_fd()).ok()?;
-        watch(own, interest(transfer.direction()))?
+        Some(watch(own, interest(transfer.direction()))?)
     };
     socket.handle().watch(Arc::<Flight>::clone(&flight))?;
     socket.stats().bulk_transfers.fetch_add(1, Ordering::Relaxed);
@@ -131,8 +135,9 @@ pub fn fly(
         flight: Arc::clone(&flight),
         socket: Arc::clone(socket),
         before: transfer.progress().transferred(),
+        pulling: transfer.is_pull().then(|| Pulling::new(transfer)),
         transfer: transfer.take(),
-        ready: Some(ready),
+        ready,
         bell: Arc::clone(bell),
         outcome: Outcome::Stopped,
         share,
@@ -206,7 +211,9 @@ struct Pilot {
     socket: Arc<Socket>,
     transfer: Transfer,
     before: u64,
+    /// None for a pull, which never waits.
     ready: Option<AsyncFd<OwnedFd>>,
+    pulling: Option<Arc<Pulling>>,
     bell: Arc<Bell>,
     outcome: Outcome,
     share: Share,
@@ -214,10 +221,32 @@ struct Pilot {
 
 impl Pilot {
     async fn work(mut self, deadline: Option<Instant>) {
-        self.outcome = match self.run(deadline).await {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::Failed(error),
+        let run = match self.pulling.clone() {
+            Some(pulling) => self.pull(&pulling, deadline).await,
+            None => self.run(deadline).await,
         };
+        self.outcome = run.unwrap_or_else(Outcome::Failed);
+    }
+
+    async fn pull(
+        &mut self,
+        pulling: &Arc<Pulling>,
+        deadline: Option<Instant>,
+    ) -> Result<Outcome, Error> {
+        pulling.ask_for_help(&self.socket);
+        while pulling.copy_piece() {
+            if !self.socket.handle().is_open() {
+                return Err(Error::Closed);
+            }
+            if self.flight.stop.load(Ordering::Acquire) {
+                return Ok(Outcome::Stopped);
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(Error::TimedOut);
+            }
+            task::yield_now().await;
+        }
+        Ok(Outcome::Done)
     }
 
     async fn run(&mut self, deadline: Option<Instant>) -> Result<Outcome, Error> {
@@ -270,6 +299,9 @@ impl Drop for Pilot {
     fn drop(&mut self) {
         // The number is given back before anybody hears of the end.
         drop(self.ready.take());
+        if let Some(pulling) = self.pulling.take() {
+            self.transfer = pulling.finish();
+        }
         let moved = self.transfer.progress().transferred() - self.before;
         BULK_STATS.bytes.fetch_add(moved, Ordering::Relaxed);
         BULK_STATS.landed.fetch_add(1, Ordering::Relaxed);

@@ -122,6 +122,11 @@ impl Cursor {
         }
     }
 
+    /// Whether nothing of it goes through the staging block.
+    pub fn is_direct(&self) -> bool {
+        self.parts.iter().all(|part| !part.staged)
+    }
+
     /// Bytes ahead.
     pub fn left(&self) -> usize {
         self.left

@@ -18,6 +18,8 @@ pub struct Region {
 // SAFETY: a Region is two numbers. Whoever makes one from real memory (`Runs::new`, `Block`)
 // promises that the memory outlives it; nothing in it is tied to a thread.
 unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
 
 impl Region {
     /// The region without its first `n` bytes.

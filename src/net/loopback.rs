@@ -40,7 +40,7 @@ fn paces(name: &[u8]) -> bool {
 
 /// Whether the peer is on this machine: at a loopback address, or at our own. Unix sockets have no
 /// such addresses.
-fn stays_here(local: &SockAddr, peer: &SockAddr) -> bool {
+pub(super) fn stays_here(local: &SockAddr, peer: &SockAddr) -> bool {
     let Some(peer) = peer.as_socket() else {
         return false;
     };

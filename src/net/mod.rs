@@ -9,7 +9,9 @@ mod file;
 mod handle;
 mod listener;
 mod loopback;
+mod neighbour;
 mod options;
+mod pull;
 mod socket;
 mod transfer;
 
@@ -19,6 +21,8 @@ pub use error::{Error, reason};
 pub use file::FileRange;
 pub use handle::{Handle, Sleeper};
 pub use listener::Listener;
+pub use neighbour::{Invited, Lease, Neighbour, here, unreadable};
 pub use options::{Keepalive, Options};
+pub use pull::{Failure, Piece, Pull, Window};
 pub use socket::{Direction, Opened, Socket, Stats, Torn, Turn};
 pub use transfer::{Call, Goal, Payload, Progress, State, Transfer};

@@ -23,6 +23,7 @@ pub struct Socket {
     busy_poll: Duration,
     local: Address,
     peer: Address,
+    stays_here: bool,
     stats: Stats,
 }
 
@@ -106,6 +107,7 @@ impl Socket {
         if opened == Opened::Here {
             loopback::tune(&socket, &local, &peer, options);
         }
+        let stays_here = local.is_unix() || loopback::stays_here(&local, &peer);
         let (local, peer) = (Address::from(&local), Address::from(&peer));
         Ok(Arc::new(Socket {
             handle: Handle::new(fd),
@@ -115,6 +117,7 @@ impl Socket {
             busy_poll: options.busy_poll,
             local,
             peer,
+            stays_here,
             stats: Stats::default(),
         }))
     }
@@ -137,6 +140,11 @@ impl Socket {
     /// The other end.
     pub fn peer(&self) -> &Address {
         &self.peer
+    }
+
+    /// Whether the other end is on this machine, as far as addresses tell.
+    pub fn stays_here(&self) -> bool {
+        self.stays_here
     }
 
     /// Its counters.

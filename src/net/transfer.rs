@@ -1,7 +1,9 @@
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::pull::{Piece, Pull};
 use super::{Direction, Error, FileRange};
 use crate::mem::{Access, Cursor, Region};
 
@@ -22,6 +24,8 @@ pub enum Payload {
     Memory(Cursor),
     /// In a file, to be sent.
     File(FileRange),
+    /// In another process, to be copied to memory here; the socket says when that must end.
+    Peer(Pull),
 }
 
 impl Payload {
@@ -30,6 +34,7 @@ impl Payload {
         match self {
             Payload::Memory(cursor) => cursor.left() as u64,
             Payload::File(range) => range.left(),
+            Payload::Peer(pull) => pull.left(),
         }
     }
 }
@@ -75,6 +80,17 @@ pub enum Call<'a> {
         into: Region,
         /// Its first byte to read.
         offset: u64,
+    },
+    /// Copy memory of another process.
+    Pull {
+        /// The process.
+        pid: i32,
+        /// Where to.
+        to: &'a [Region],
+        /// Where from, there.
+        from: &'a [Region],
+        /// Bytes.
+        len: usize,
     },
 }
 
@@ -161,6 +177,7 @@ impl Transfer {
     pub fn direction(&self) -> Direction {
         match &self.payload {
             Payload::Memory(cursor) if cursor.access() == Access::Write => Direction::Receive,
+            Payload::Peer(_) => Direction::Receive,
             _ => Direction::Send,
         }
     }
@@ -175,6 +192,7 @@ impl Transfer {
         match &self.payload {
             Payload::Memory(cursor) => cursor.packed(),
             Payload::File(range) => range.packed(),
+            Payload::Peer(pull) => pull.packed(),
         }
     }
 
@@ -193,6 +211,10 @@ impl Transfer {
                 }
             }
             Payload::File(range) => range.next(limit),
+            Payload::Peer(pull) => {
+                let (pid, to, from, len) = pull.next(limit)?;
+                Some(Call::Pull { pid, to, from, len })
+            }
         }
     }
 
@@ -201,17 +223,71 @@ impl Transfer {
         match &mut self.payload {
             Payload::Memory(cursor) => cursor.advance(n),
             Payload::File(range) => range.advance(n as u64),
+            Payload::Peer(pull) => pull.advance(n),
         }
         let left = self.payload.left();
         self.progress.transferred.fetch_add(n as u64, Ordering::Relaxed);
         self.done = left == 0 || self.goal == Goal::Some;
         if self.done {
             State::Done
-        } else if n < offered {
+        } else if n < offered && !self.is_pull() {
             State::Starved
         } else {
             State::Moving
         }
+    }
+
+    /// Whether it copies from another process: then it never waits for the socket.
+    pub fn is_pull(&self) -> bool {
+        matches!(self.payload, Payload::Peer(_))
+    }
+
+    /// Take a piece of a pull, to be copied by whoever asks; `copied` is told of it. None if there
+    /// is no more, or it has failed.
+    pub fn take_piece(&mut self, limit: usize) -> Option<Piece> {
+        let Payload::Peer(pull) = &mut self.payload else { return None };
+        if self.done {
+            return None;
+        }
+        let (pid, to, from, len) = pull.next(limit)?;
+        let piece = Piece { pid, to: to.into(), from: from.into(), len };
+        pull.advance(len);
+        Some(piece)
+    }
+
+    /// Whether pieces may be copied at the same time.
+    pub fn is_divisible(&self) -> bool {
+        matches!(&self.payload, Payload::Peer(pull) if pull.is_divisible())
+    }
+
+    /// The kernel has copied some of the `len` bytes of a piece, or this is why it has not.
+    pub fn copied(&mut self, result: io::Result<usize>, len: usize) {
+        match result {
+            Ok(n) if n == len => {
+                self.progress.transferred.fetch_add(n as u64, Ordering::Relaxed);
+            }
+            Ok(_) => drop(self.fail(io::Error::from_raw_os_error(libc::EFAULT))),
+            Err(error) => drop(self.fail(error)),
+        }
+    }
+
+    /// The kernel has copied some of the next `len` bytes of a pull, or this is why it has not.
+    pub fn pulled(&mut self, result: io::Result<usize>, len: usize) -> State {
+        match result {
+            // It stops where something is that cannot be read, which the next call says.
+            Ok(n @ 1..) => self.moved(n, len),
+            Ok(0) => self.fail(io::Error::from_raw_os_error(libc::EFAULT)),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// A pull ends here, for the reason that its maker looks at.
+    fn fail(&mut self, error: io::Error) -> State {
+        if let Payload::Peer(pull) = &self.payload {
+            pull.fail(error);
+        }
+        self.done = true;
+        State::Done
     }
 
     /// A file was read into the staging block: `n` bytes of it.

@@ -20,7 +20,8 @@ impl Aloft {
     /// Whether the workers are to have what is left. Not a receive that is content with less: a
     /// cancel must not lose what a worker has just taken from the stream.
     pub(super) fn is_worth_it(transfer: &Transfer) -> bool {
-        transfer.goal() == Goal::All && transfer.progress().left() >= engine::bulk_threshold()
+        transfer.goal() == Goal::All
+            && transfer.progress().left() >= engine::bulk_threshold(transfer)
     }
 
     /// Hand it over; `waiter` is what its task is going to sleep on. None if nobody takes it.

@@ -1,5 +1,5 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::exceptions::{PyOSError, PyResourceWarning, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -18,11 +18,28 @@ pub(super) struct BaseStream {
     socket: Arc<Socket>,
     /// One for each direction that has waited on a loop.
     waiters: [OnceLock<Py<Waiter>>; 2],
+    /// Streams that end with this one.
+    attached: Mutex<Vec<Py<BaseStream>>>,
 }
 
 impl BaseStream {
     pub(super) fn new(socket: Arc<Socket>) -> BaseStream {
-        BaseStream { socket, waiters: Default::default() }
+        BaseStream { socket, waiters: Default::default(), attached: Mutex::default() }
+    }
+
+    /// A stream that ends with this one; not with a transfer of its own.
+    pub(super) fn attach(&self, py: Python<'_>, socket: Arc<Socket>) -> PyResult<Py<BaseStream>> {
+        let stream = Py::new(py, BaseStream::new(socket))?;
+        self.lock_attached().push(stream.clone_ref(py));
+        if !self.socket.handle().is_open() {
+            // Closed meanwhile, perhaps before it was attached.
+            stream.get().close(py);
+        }
+        Ok(stream)
+    }
+
+    fn lock_attached(&self) -> MutexGuard<'_, Vec<Py<BaseStream>>> {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn socket(&self) -> &Arc<Socket> {
@@ -57,6 +74,10 @@ impl BaseStream {
             Waiter::retire(waiter.bind(py));
         }
         drop(fd);
+        let attached = std::mem::take(&mut *self.lock_attached());
+        for stream in attached {
+            stream.get().close(py);
+        }
     }
 
     fn fd(&self, py: Python<'_>) -> PyResult<Arc<OwnedFd>> {
@@ -178,7 +199,11 @@ impl BaseStream {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.waiters.iter().try_for_each(|waiter| visit.call(waiter.get()))
+        self.waiters.iter().try_for_each(|waiter| visit.call(waiter.get()))?;
+        match self.attached.try_lock() {
+            Ok(attached) => attached.iter().try_for_each(|stream| visit.call(stream)),
+            Err(_) => Ok(()),
+        }
     }
 }
 

@@ -46,17 +46,23 @@ pub(super) fn run_until(
     let turn = socket
         .begin(job.transfer.direction())
         .map_err(|error| exception(py, error, "the stream"))?;
-    let result = match job.attempt(py, socket, engine::CALL) {
+    let mut signals = || Ok(Python::attach(|py| py.check_signals())?);
+    let attempted = if job.transfer.is_pull() {
+        let transfer = &mut job.transfer;
+        py.detach(|| engine::pull(socket, transfer, deadline, &mut signals)).map(|()| State::Done)
+    } else {
+        job.attempt(py, socket, engine::CALL).map_err(Failure::Core)
+    };
+    let result = match attempted {
         Ok(State::Done) => {
             engine::count_inline(socket);
             Ok(())
         }
         Ok(state) => {
             let transfer = &mut job.transfer;
-            let mut signals = || Ok(Python::attach(|py| py.check_signals())?);
             py.detach(|| engine::transfer(socket, transfer, state, deadline, &mut signals))
         }
-        Err(error) => Err(Failure::Core(error)),
+        Err(failure) => Err(failure),
     };
     let end = match &result {
         Ok(()) => End::Final,

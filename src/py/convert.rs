@@ -166,8 +166,16 @@ pub(super) fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, 
 /// The named tuple `ChannelStats`.
 pub(super) fn channel_stats_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static TYPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let fields =
-        ["messages_sent", "messages_received", "messages_skipped", "bytes_sent", "bytes_received"];
+    let fields = [
+        "messages_sent",
+        "messages_received",
+        "messages_skipped",
+        "bytes_sent",
+        "bytes_received",
+        "bytes_offered",
+        "bytes_pulled",
+        "same_host",
+    ];
     named_tuple(py, &TYPE, "ChannelStats", &fields)
 }
 

@@ -11,7 +11,7 @@ use super::payload::{self, Pins};
 use crate::engine;
 use crate::mem::{Access, Cursor};
 use crate::net::{
-    Direction, Error, FileRange, Goal, Payload, Progress, Socket, State, Torn, Transfer,
+    Direction, Error, FileRange, Goal, Payload, Progress, Pull, Socket, State, Torn, Transfer,
 };
 
 /// From this many bytes on a system call gives the GIL away: below, getting it back beside busy
@@ -96,6 +96,12 @@ impl Job {
     ) -> Job {
         let transfer = Transfer::part_of(progress, Payload::File(range));
         Job { transfer, pins: Pins::default(), position: Some(position) }
+    }
+
+    /// The same, from another process of this host.
+    pub(super) fn pull_part_of(progress: &Arc<Progress>, pull: Pull, pins: Pins) -> Job {
+        let transfer = Transfer::part_of(progress, Payload::Peer(pull));
+        Job { transfer, pins, position: None }
     }
 
     /// Whatever comes first, into memory of our own.

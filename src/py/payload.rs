@@ -28,6 +28,8 @@ pub(super) enum Pin {
     Own(Arc<Block>),
     /// A header of our own, to be sent.
     Header(Box<[u8]>),
+    /// What somebody else keeps as well, and shows to the garbage collector.
+    Shared(Arc<Pins>),
 }
 
 impl FromIterator<Pin> for Pins {
@@ -45,6 +47,10 @@ impl Pins {
         self.0.iter()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn push(&mut self, pin: Pin) {
         self.0.push(pin);
     }
@@ -54,7 +60,7 @@ impl Pins {
             Pin::Bytes(pin) => pin.traverse(visit),
             Pin::Buffer(pin) => pin.traverse(visit),
             // DLPack does not say which Python objects it holds.
-            Pin::Tensor(_) | Pin::Own(_) | Pin::Header(_) => Ok(()),
+            Pin::Tensor(_) | Pin::Own(_) | Pin::Header(_) | Pin::Shared(_) => Ok(()),
         })
     }
 }
@@ -163,6 +169,7 @@ impl Pin {
             Pin::Tensor(pin) => pin.nbytes(),
             Pin::Own(block) => block.len(),
             Pin::Header(header) => header.len(),
+            Pin::Shared(pins) => pins.iter().map(Pin::nbytes).sum(),
         }
     }
 
@@ -172,7 +179,9 @@ impl Pin {
             Pin::Bytes(pin) => Ok(pin.runs()),
             Pin::Buffer(pin) => pin.runs(order),
             Pin::Tensor(pin) => pin.runs(order),
-            Pin::Own(_) | Pin::Header(_) => unreachable!("whoever makes it knows where it is"),
+            Pin::Own(_) | Pin::Header(_) | Pin::Shared(_) => {
+                unreachable!("whoever makes it knows where it is")
+            }
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Calls that are more than one transfer, driven by either face.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::base::BaseStream;
 use super::blocking::run_until;
-use super::errors::{exception, with_progress};
+use super::errors::{Failure, exception, with_progress};
 use super::job::Job;
 use super::operation::{Flow, Steps};
 use super::transfer::{Moving, Transfer};
@@ -17,6 +17,7 @@ use super::waiter::Waiter;
 use super::{budget, convert};
 use crate::engine;
 use crate::net::{Error, Progress};
+use crate::sys::Event;
 
 /// What a call does, one transfer after the other. How to wait is the face's affair.
 pub(super) trait Script: Send {
@@ -52,6 +53,8 @@ pub(super) enum Next {
     Move(Job),
     /// To sleep until it is woken by what `wake_by` was given.
     Wait,
+    /// To sleep for so long.
+    Nap(Duration),
     /// Nothing more: this is its result.
     Done(Py<PyAny>),
     /// Nothing more: its result is how many bytes were moved.
@@ -61,7 +64,7 @@ pub(super) enum Next {
 /// How to wake whoever waits its turn.
 pub(super) enum Alarm {
     Task(Py<Waiter>),
-    Thread(Arc<crate::sys::Event>),
+    Thread(Arc<Event>),
 }
 
 impl Alarm {
@@ -136,6 +139,11 @@ impl<S: Script> Following<S> {
                     }
                     self.wait.end(py);
                 }
+                Next::Nap(_) if self.wait.is_over_at_once() => return Err(timed_out(py)),
+                Next::Nap(time) => {
+                    let waiter = Waiter::idle(py)?;
+                    return Ok(Flow::Suspend(self.wait.nap(py, waiter.bind(py), time)?));
+                }
                 Next::Move(job) => {
                     let stream = self.script.stream().clone_ref(py);
                     self.moving = Some(Moving::new(stream, job, self.wait.share()));
@@ -195,7 +203,18 @@ fn follow(
         match script.next(py, moved.take())? {
             Next::Done(value) => return Ok(value),
             Next::Moved(bytes) => return Ok(bytes.into_pyobject(py)?.into_any().unbind()),
-            Next::Wait => park(py, script, deadline)?,
+            Next::Wait => {
+                if park(py, deadline, |event| script.wake_by(Alarm::Thread(event)))? {
+                    return Err(timed_out(py));
+                }
+            }
+            Next::Nap(time) => {
+                let end = Instant::now() + time;
+                park(py, Some(deadline.map_or(end, |deadline| deadline.min(end))), |_| true)?;
+                if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                    return Err(timed_out(py));
+                }
+            }
             Next::Move(job) => {
                 let stream = script.stream().bind(py).clone();
                 let ran = run_until(&stream, job, deadline);
@@ -205,13 +224,15 @@ fn follow(
     }
 }
 
-fn park(py: Python<'_>, script: &mut impl Script, deadline: Option<Instant>) -> PyResult<()> {
-    let mut signals = || Ok::<_, super::errors::Failure>(Python::attach(|py| py.check_signals())?);
-    let prepare = |event| script.wake_by(Alarm::Thread(event));
-    let expired = py
-        .detach(|| engine::park(prepare, deadline, &mut signals))
-        .map_err(|failure| failure.into_exception(py, "the channel"))?;
-    if expired { Err(timed_out(py)) } else { Ok(()) }
+/// Sleep until the event is set, or the deadline has passed: whether that was it.
+fn park(
+    py: Python<'_>,
+    deadline: Option<Instant>,
+    prepare: impl FnOnce(Arc<Event>) -> bool + Send,
+) -> PyResult<bool> {
+    let mut signals = || Ok::<_, Failure>(Python::attach(|py| py.check_signals())?);
+    py.detach(|| engine::park(prepare, deadline, &mut signals))
+        .map_err(|failure| failure.into_exception(py, "the channel"))
 }
 
 fn timed_out(py: Python<'_>) -> PyErr {

@@ -17,11 +17,13 @@ pub(super) struct Wait {
     deadline: Option<Instant>,
     timer: Option<Py<PyAny>>,
     waiter: Option<Py<Waiter>>,
+    /// It sleeps for a while only, whose end is not that of the operation.
+    naps: bool,
 }
 
 impl Wait {
     pub(super) fn new(timeout: Option<Duration>) -> Wait {
-        Wait { timeout, deadline: None, timer: None, waiter: None }
+        Wait { timeout, deadline: None, timer: None, waiter: None, naps: false }
     }
 
     /// The operation is awaited: its time runs, unless it does already.
@@ -34,7 +36,7 @@ impl Wait {
     /// Sleeps of a part of the operation, with the time that this has left.
     pub(super) fn share(&self) -> Wait {
         let (timeout, deadline) = (self.timeout, self.deadline);
-        Wait { timeout, deadline, timer: None, waiter: None }
+        Wait { timeout, deadline, timer: None, waiter: None, naps: false }
     }
 
     /// What to yield to sleep until `fd` is ready or the time is over.
@@ -47,7 +49,7 @@ impl Wait {
         let event_loop = running_loop(py)?;
         let waiter = waiter.bind(py);
         Waiter::arm(waiter, &event_loop, fd)?;
-        self.fall_asleep(&event_loop, waiter)
+        self.fall_asleep(&event_loop, waiter, self.deadline)
     }
 
     /// What to yield to sleep until somebody wakes the waiter or the time is over.
@@ -58,18 +60,32 @@ impl Wait {
     ) -> PyResult<Py<PyAny>> {
         let event_loop = running_loop(py)?;
         Waiter::park(waiter, &event_loop)?;
-        self.fall_asleep(&event_loop, waiter)
+        self.fall_asleep(&event_loop, waiter, self.deadline)
+    }
+
+    /// What to yield to sleep for so long, or until the time is over.
+    pub(super) fn nap(
+        &mut self,
+        py: Python<'_>,
+        waiter: &Bound<'_, Waiter>,
+        time: Duration,
+    ) -> PyResult<Py<PyAny>> {
+        let event_loop = running_loop(py)?;
+        Waiter::park(waiter, &event_loop)?;
+        self.naps = true;
+        self.fall_asleep(&event_loop, waiter, Some(self.at_most(Instant::now() + time)))
     }
 
     fn fall_asleep(
         &mut self,
         event_loop: &Bound<'_, PyAny>,
         waiter: &Bound<'_, Waiter>,
+        until: Option<Instant>,
     ) -> PyResult<Py<PyAny>> {
         let py = waiter.py();
         self.waiter = Some(waiter.clone().unbind());
-        if let Some(deadline) = self.deadline {
-            let left = deadline.saturating_duration_since(Instant::now()).as_secs_f64();
+        if let Some(until) = until {
+            let left = until.saturating_duration_since(Instant::now()).as_secs_f64();
             let expire = (left, callback(py, "expire")?, waiter);
             let timer = event_loop.call_method1(intern!(py, "call_later"), expire)?;
             self.timer = Some(timer.unbind());
@@ -95,7 +111,8 @@ impl Wait {
             timer.call_method0(py, intern!(py, "cancel"))?;
         }
         let expired = self.waiter.take().is_some_and(|waiter| waiter.get().has_expired());
-        Ok(expired || self.deadline.is_some_and(|deadline| deadline <= Instant::now()))
+        let napped = std::mem::take(&mut self.naps);
+        Ok((expired && !napped) || self.deadline.is_some_and(|deadline| deadline <= Instant::now()))
     }
 
     /// The operation ends from outside: a task that sleeps in it is to find out.

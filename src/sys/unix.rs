@@ -106,6 +106,18 @@ pub unsafe fn receive(fd: BorrowedFd<'_>, window: &[Region]) -> io::Result<usize
     }
 }
 
+/// Send bytes of our own as `send` does.
+pub fn send_bytes(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    send(fd, &[Region { base: bytes.as_ptr().cast_mut(), len: bytes.len() }])
+}
+
+/// Receive into memory of our own as `receive` does.
+pub fn receive_bytes(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
+    let room = Region { base: into.as_mut_ptr(), len: into.len() };
+    // SAFETY: the slice is the caller's alone.
+    unsafe { receive(fd, &[room]) }
+}
+
 /// Read a file from `offset` into `into` (pread(2)).
 ///
 /// # Safety

@@ -3,10 +3,14 @@ use rmpv::Value;
 use smallvec::SmallVec;
 
 use super::error::within;
-use super::{Part, WireError, meta};
+use super::offer::OFFER_LEN;
+use super::{Invitation, Offer, Part, WireError, meta};
 
 /// Bytes of a header that are always there.
 pub const PREFIX_LEN: usize = 24;
+
+/// The flag of a header whose payload is offered, in part or in whole.
+const OFFERED: u32 = 1;
 
 /// What a message may have, beside its payload. A sender that is over them is told before a byte
 /// moves; a peer that is loses its connection.
@@ -42,6 +46,8 @@ pub struct Header {
     pub meta: Value,
     /// Bytes of all parts together.
     pub payload: u64,
+    /// Where some of them lie, to a peer on the same host.
+    pub offer: Option<Offer>,
 }
 
 /// How far a header has come.
@@ -51,6 +57,8 @@ pub enum Parsed {
     Needs(usize),
     /// It is complete, and takes so many bytes.
     Header(Header, usize),
+    /// It is no header, but an invitation.
+    Invitation(Invitation, usize),
 }
 
 impl Header {
@@ -60,36 +68,43 @@ impl Header {
         parts.iter().try_for_each(Part::check)?;
         check_kind(kind, &parts)?;
         let payload = payload(&parts)?;
-        Ok(Header { kind, parts, meta, payload })
+        Ok(Header { kind, parts, meta, payload, offer: None })
     }
 
     /// Bytes that it takes without its meta.
     #[expect(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
-        PREFIX_LEN + self.parts.iter().map(Part::len).sum::<usize>()
+        let offer = self.offer.as_ref();
+        let offer = offer
+            .map_or(0, |offer| OFFER_LEN + Offer::tail_len(self.parts.len(), offer.runs.len()));
+        PREFIX_LEN + offer + self.parts.iter().map(Part::len).sum::<usize>()
     }
 
     /// Append the bytes to send.
     pub fn encode(&self, to: &mut Vec<u8>) -> Result<(), WireError> {
         let start = to.len();
         to.resize(start + PREFIX_LEN, 0);
+        if let Some(offer) = &self.offer {
+            offer.encode_head(to);
+        }
+        let before_parts = to.len();
         self.parts.iter().for_each(|part| part.encode(to));
-        let descriptions = (to.len() - start - PREFIX_LEN) as u64;
+        let descriptions = (to.len() - before_parts) as u64;
         within("bytes of descriptions", descriptions, Limits::DESCRIPTIONS)?;
         let before_meta = to.len();
         meta::encode(&self.meta, to);
         let meta = (to.len() - before_meta) as u64;
         within("bytes of meta", meta, Limits::META)?;
-        let mut prefix = &mut to[start..start + PREFIX_LEN];
-        prefix.put_u8(match self.kind {
+        if let Some(offer) = &self.offer {
+            offer.encode_tail(to);
+        }
+        let kind = match self.kind {
             Kind::Arrays => 1,
             Kind::Object => 2,
-        });
-        prefix.put_bytes(0, 3);
-        prefix.put_u32_le(self.parts.len() as u32);
-        prefix.put_u32_le(descriptions as u32);
-        prefix.put_u32_le(meta as u32);
-        prefix.put_u64_le(self.payload);
+        };
+        let flags = if self.offer.is_some() { OFFERED } else { 0 };
+        let counts = [self.parts.len() as u32, descriptions as u32, meta as u32];
+        put_prefix(&mut &mut to[start..start + PREFIX_LEN], kind, flags, counts, self.payload);
         Ok(())
     }
 
@@ -99,26 +114,40 @@ impl Header {
             return Ok(Parsed::Needs(PREFIX_LEN));
         }
         let mut prefix = &bytes[..PREFIX_LEN];
-        let kind = match prefix.get_u8() {
-            1 => Kind::Arrays,
-            2 => Kind::Object,
-            _ => return Err(WireError::Nonsense("a message of an unknown kind")),
-        };
-        if prefix.get_uint_le(3) != 0 {
-            return Err(WireError::Nonsense("flags that this version does not know"));
-        }
+        let kind = prefix.get_u8();
+        let flags = prefix.get_uint_le(3) as u32;
         let parts = u64::from(prefix.get_u32_le());
         let descriptions = u64::from(prefix.get_u32_le());
         let meta = u64::from(prefix.get_u32_le());
         let announced = prefix.get_u64_le();
+        let kind = match kind {
+            1 => Kind::Arrays,
+            2 => Kind::Object,
+            3 => return invitation(bytes, flags, meta, parts | descriptions | announced),
+            _ => return Err(WireError::Nonsense("a message of an unknown kind")),
+        };
+        if flags & !OFFERED != 0 {
+            return Err(WireError::Nonsense("flags that this version does not know"));
+        }
         within("parts", parts, Limits::PARTS)?;
         within("bytes of descriptions", descriptions, Limits::DESCRIPTIONS)?;
         within("bytes of meta", meta, Limits::META)?;
-        let len = PREFIX_LEN + (descriptions + meta) as usize;
+        let mut head = PREFIX_LEN;
+        let mut tail = 0;
+        let mut offered = None;
+        if flags & OFFERED != 0 {
+            head += OFFER_LEN;
+            let Some(offer) = bytes.get(PREFIX_LEN..head) else { return Ok(Parsed::Needs(head)) };
+            let (ticket, runs) = Offer::parse_head(offer)?;
+            tail = Offer::tail_len(parts as usize, runs);
+            offered = Some(ticket);
+        }
+        let len = head + (descriptions + meta) as usize + tail;
         if bytes.len() < len {
             return Ok(Parsed::Needs(len));
         }
-        let (mut descriptions, meta) = bytes[PREFIX_LEN..len].split_at(descriptions as usize);
+        let (mut descriptions, rest) = bytes[head..len].split_at(descriptions as usize);
+        let (meta, tail) = rest.split_at(meta as usize);
         // Not from `parts`: a part takes 8 bytes at least, and the number may lie.
         let mut all = SmallVec::with_capacity((parts as usize).min(descriptions.len() / 8));
         for _ in 0..parts {
@@ -132,9 +161,38 @@ impl Header {
             return Err(WireError::Nonsense("the parts do not make up the payload"));
         }
         let meta = meta::decode(meta)?;
-        let header = Header { kind, parts: all, meta, payload: announced };
+        let offer = offered.map(|ticket| Offer::parse_tail(ticket, tail, &all)).transpose()?;
+        let header = Header { kind, parts: all, meta, payload: announced, offer };
         Ok(Parsed::Header(header, len))
     }
+}
+
+/// What every frame begins with: what it is, its flags, numbers of parts and of the bytes of what
+/// follows, and bytes of its payload.
+pub(super) fn put_prefix(
+    to: &mut impl BufMut,
+    kind: u8,
+    flags: u32,
+    counts: [u32; 3],
+    payload: u64,
+) {
+    to.put_u8(kind);
+    to.put_uint_le(flags.into(), 3);
+    counts.into_iter().for_each(|count| to.put_u32_le(count));
+    to.put_u64_le(payload);
+}
+
+/// The frame of an invitation, which has nothing in it but that.
+fn invitation(bytes: &[u8], flags: u32, len: u64, others: u64) -> Result<Parsed, WireError> {
+    if flags != 0 || others != 0 {
+        return Err(WireError::Nonsense("an invitation with a payload"));
+    }
+    Invitation::check_len(len)?;
+    let len = PREFIX_LEN + len as usize;
+    Ok(match bytes.get(PREFIX_LEN..len) {
+        Some(bytes) => Parsed::Invitation(Invitation::parse(bytes), len),
+        None => Parsed::Needs(len),
+    })
 }
 
 fn check_kind(kind: Kind, parts: &[Part]) -> Result<(), WireError> {

@@ -12,6 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import pytest
 import uvloop
 from support import PATIENCE, SMALL, until
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 FACES = ["asyncio", "uvloop", "blocking"]
 HELLO_LEN = 24
+
+SAME_HOST = os.environ.get("PINWIRE_TEST_SAME_HOST", "off")
+"""Most tests of channels are about the socket; `make test-same-host` runs them past it."""
+
+about_socket = pytest.mark.skipif(SAME_HOST != "off", reason="about the socket")
 
 PART = 50_000
 """Bytes of a message that the small buffers of a pair do not take at once."""
@@ -119,6 +125,7 @@ class Channels:
 
     def over(self, stream: Any, **options: Any) -> Any:
         """A channel."""
+        options = {"same_host": SAME_HOST} | options
         if self.is_blocking:
             return Threaded(pinwire.blocking.Channel(stream, **options))
         return pinwire.Channel(stream, **options)
@@ -147,7 +154,11 @@ def run_between(main: Callable[[Any, Any], Awaitable[None]]) -> None:
 
     async def between() -> None:
         left, right = pinwire.socketpair()
-        async with pinwire.Channel(left) as client, pinwire.Channel(right) as server:
+        options: Any = {"same_host": SAME_HOST}
+        async with (
+            pinwire.Channel(left, **options) as client,
+            pinwire.Channel(right, **options) as server,
+        ):
             await main(client, server)
 
     asyncio.run(between())

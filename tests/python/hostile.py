@@ -136,7 +136,7 @@ def _send(sock: socket.socket, data: bytes) -> None:
 
 def _tell_thread(sock: socket.socket, calls: Any, options: Any) -> Told:
     stream = pinwire.blocking.Stream.from_socket(sock)
-    channel = pinwire.blocking.Channel(stream, **options)
+    channel = pinwire.blocking.Channel(stream, same_host="off", **options)
     results: list[Any] = []
     for call in calls:
         try:
@@ -150,7 +150,7 @@ def _tell_thread(sock: socket.socket, calls: Any, options: Any) -> Told:
 
 async def _tell_task(sock: socket.socket, calls: Any, options: Any) -> Told:
     stream = pinwire.Stream.from_socket(sock)
-    channel = pinwire.Channel(stream, **options)
+    channel = pinwire.Channel(stream, same_host="off", **options)
     results: list[Any] = []
     async with asyncio.timeout(PATIENCE):
         for call in calls:

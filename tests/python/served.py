@@ -33,7 +33,7 @@ class Served:
         self.announced: list[int] = []
         """Bytes of each message that has begun to come."""
         self.reports: list[Any] = []
-        self._options = options
+        self._options = {"same_host": "off"} | options
         self._addresses: queue.Queue[str] = queue.Queue()
         self._stop: Callable[[], object]
         serve = self._serve_threads if face == "blocking" else self._serve_loop

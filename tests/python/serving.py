@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 
-from channels import Threaded, address
+from channels import SAME_HOST, Threaded, address
 from support import PATIENCE
 
 import pinwire
@@ -31,6 +31,7 @@ class Serving:
         self.address = server.address
 
     async def connect(self, **options):
+        options = {"same_host": SAME_HOST} | options
         if self.face.is_blocking:
             connect = pinwire.blocking.connect_channel
             return Threaded(await asyncio.to_thread(connect, self.address, **options))
@@ -58,6 +59,7 @@ class Serving:
 @contextlib.asynccontextmanager
 async def serve(face, handler, **options):
     where = address(face.transport)
+    options = {"same_host": SAME_HOST} | options
     if face.is_blocking:
         server = pinwire.blocking.serve_channels(handler, where, **options)
     else:

@@ -229,8 +229,8 @@ def test_message_when_empty_after_empty_then_none_is_lost(channels):
             for _ in range(3):
                 assert (await server.recv()).parts == []
                 assert (await server.recv()).parts[0].shape == (0,)
-            assert client.stats() == (6, 0, 0, 0, 0)
-            assert server.stats() == (0, 6, 0, 0, 0)
+            assert client.stats()[:5] == (6, 0, 0, 0, 0)
+            assert server.stats()[:5] == (0, 6, 0, 0, 0)
 
     channels.run(main())
 
@@ -245,6 +245,6 @@ def test_message_when_both_ends_send_at_once_then_both_arrive(channels):
                 tasks = [group.create_task(here), group.create_task(there)]
             same(tasks[0].result().parts[0], sent)
             same(tasks[1].result().parts[0], sent.T)
-            assert client.transport == channels.transport
+            assert client.transport in (channels.transport, "same-host")
 
     channels.run(main())

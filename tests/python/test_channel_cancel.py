@@ -262,7 +262,7 @@ def test_recvs_when_interrupted_at_random_then_each_message_arrives_once(seed, c
             await sending
             for message, part in zip(got, sent, strict=True):
                 assert message.parts[0].tobytes() == part.tobytes()
-            assert server.stats() == (0, 25, 0, 0, sum(part.nbytes for part in sent))
+            assert server.stats()[:5] == (0, 25, 0, 0, sum(part.nbytes for part in sent))
 
     channels.run(main())
 

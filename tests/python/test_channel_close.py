@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
-from channels import HELLO_LEN, frame, hello, taken
+from channels import HELLO_LEN, about_socket, frame, hello, taken
 from exporters import noise_array
 from support import BIG, cancelled, pattern, until
 
@@ -17,6 +17,7 @@ import pinwire
 FRAME = frame(pattern(30))
 
 
+@about_socket
 def test_channel_when_made_then_it_says_hello_at_once(face):
     async def main():
         async with face.raw(max_message_bytes=1234, allow_pickle=True) as (sock, _):
@@ -222,6 +223,7 @@ def test_close_when_right_after_a_send_then_nothing_is_lost(size, channels):
     channels.run(main())
 
 
+@about_socket
 def test_close_when_the_peer_never_says_hello_then_it_waits_a_while_only(channels, monkeypatch):
     for module in ("_channel", "_blocking_channel"):
         monkeypatch.setattr(f"pinwire.{module}.LINGER", 0.05)

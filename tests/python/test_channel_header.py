@@ -6,6 +6,7 @@ import asyncio
 
 import numpy as np
 import pytest
+from channels import about_socket
 from exporters import noise_array
 from support import PATIENCE
 
@@ -93,7 +94,7 @@ def test_header_when_skipped_then_the_next_message_comes(size, channels):
             header = await server.recv_header()
             assert await header.skip() is None
             assert (await server.recv()).parts[0].tobytes() == b"next"
-            assert server.stats() == (0, 1, 1, 0, 4)
+            assert server.stats()[:5] == (0, 1, 1, 0, 4)
             await both
 
     channels.run(main())
@@ -114,6 +115,7 @@ def test_header_when_received_again_then_it_is_the_same_message(face):
     face.run(main())
 
 
+@about_socket
 def test_header_when_its_message_was_received_otherwise_then_it_is_stale(face):
     async def main():
         async with face.pair() as (client, server):

@@ -46,7 +46,7 @@ STRANGERS = {
 
 # What comes after a hello, and what the handler is told of it.
 LIES = {
-    "kind": (b"\x03" + bytes(23), "a message of an unknown kind"),
+    "kind": (b"\x04" + bytes(23), "a message of an unknown kind"),
     "flags": (b"\x01\x80" + bytes(22), "flags that this version does not know"),
     "parts": (prefix(65537, 0, 0, 0), "65537 parts, and 65536 is the limit"),
     "most-parts": (prefix(0xFFFFFFFF, 0, 0, 0), "4294967295 parts"),
@@ -114,7 +114,7 @@ def test_a_peer_when_it_stops_before_its_hello_is_over_then_it_is_forgotten(face
             with server.peer(hello()[:cut]) as sock:
                 sock.shutdown(socket.SHUT_WR)
                 assert rest(sock) in (hello(max_message_bytes=GIB4), b"")
-        with server.peer(hello(extensions=bytes(9))[:-1]) as sock:
+        with server.peer(hello(extensions=bytes(8))[:-1]) as sock:
             sock.shutdown(socket.SHUT_WR)
             rest(sock)
         assert friend.is_served()

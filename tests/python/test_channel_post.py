@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 
 import pytest
-from channels import PART, Channels, jammed, message, numbers
+from channels import PART, Channels, about_socket, jammed, message, numbers
 from support import cancelled, until
 
 import pinwire
 import pinwire.blocking
 
 
+@about_socket
 def test_post_when_the_kernel_takes_it_then_it_has_gone_at_once(face):
     async def main():
         async with face.pair() as (client, server):

@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from channels import PART, frame, jammed, message, numbers
+from channels import PART, about_socket, frame, jammed, message, numbers
 from support import BIG, cancelled, pattern, until
 
 import pinwire
@@ -128,6 +128,7 @@ def test_send_when_cancelled_in_the_middle_then_the_channel_is_torn(aio):
     aio.run(main())
 
 
+@about_socket
 def test_send_when_its_time_passes_in_the_middle_then_the_channel_is_torn(channels):
     async def main():
         async with channels.pair() as (client, server):
@@ -144,6 +145,7 @@ def test_send_when_its_time_passes_in_the_middle_then_the_channel_is_torn(channe
     channels.run(main())
 
 
+@about_socket
 def test_send_when_progress_is_read_then_it_counts_the_payload(aio):
     async def main():
         async with aio.pair() as (client, server):

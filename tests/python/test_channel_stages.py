@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from channels import run_between
+from channels import about_socket, run_between
 from support import until
 
 from pinwire import blocking
@@ -38,6 +38,7 @@ class Allocator:
         return np.empty(shape, dtype, order)
 
 
+@about_socket
 def test_parts_when_they_are_large_then_all_arrive_on_asyncio():
     async def main(a, b):
         sending = asyncio.ensure_future(a.send(message()))

@@ -39,7 +39,7 @@ def test_bench_when_run_then_every_line_is_there(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     starts = ["", "round trip", *["to the peer"] * 2, *["from the peer"] * 2, ""]
     assert [re.split("  +", line)[0] for line in lines[:7]] == starts
-    assert lines[7].startswith("tcp to tcp://127.0.0.1:")
+    assert lines[7].startswith("same-host to tcp://127.0.0.1:")
     assert f"pinwire {pinwire.__version__}" in lines[8]
     assert lines[8].removeprefix("here:  ") == lines[9].removeprefix("there: ")
 

@@ -58,7 +58,7 @@ impl Channel {
         timeout: Option<f64>,
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, Transfer>> {
-        let script = Sending::arrays(slf.as_super(), data, meta, copy)?;
+        let script = Sending::arrays(slf.as_super(), data, meta, copy, timeout)?;
         awaitable(slf.py(), "Channel.send", script, timeout)
     }
 
@@ -82,7 +82,7 @@ impl Channel {
         data: &Bound<'py, PyAny>,
         meta: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, Transfer>>> {
-        let mut script = Sending::arrays(slf.as_super(), data, meta, None)?;
+        let mut script = Sending::arrays(slf.as_super(), data, meta, None, None)?;
         if script.line_up(slf.py())? {
             return Ok(None);
         }
@@ -95,7 +95,7 @@ impl Channel {
         buffers: &Bound<'py, PyAny>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, Transfer>> {
-        let script = Sending::object(slf.as_super(), buffers)?;
+        let script = Sending::object(slf.as_super(), buffers, timeout)?;
         awaitable(slf.py(), "Channel.send_object", script, timeout)
     }
 

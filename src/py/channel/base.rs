@@ -8,14 +8,15 @@ use pyo3::prelude::*;
 use super::inbox::Inbox;
 use super::memory::Pool;
 use super::options::Options;
+use super::route::Route;
 use crate::engine;
 use crate::mem::{Access, Cursor, Region};
-use crate::net::{Direction, Goal, Payload, Transfer};
+use crate::net::{Direction, Goal, Neighbour, Payload, Transfer, here};
 use crate::py::base::BaseStream;
 use crate::py::convert;
 use crate::py::errors::{busy, exception, refused, violated};
 use crate::py::queue::Queue;
-use crate::wire::{Flags, HELLO_LEN, Hello, VERSION, WireError};
+use crate::wire::{Flags, HELLO_LEN, Hello, Invitation, VERSION, WireError};
 
 /// What the channels of both faces share.
 #[pyclass(frozen, subclass, weakref, module = "pinwire._core")]
@@ -27,9 +28,13 @@ pub(in crate::py) struct BaseChannel {
     /// None while a receive is under way.
     inbox: Mutex<Option<Box<Inbox>>>,
     /// What has to be said first, and how much of it has been.
-    hello: [u8; HELLO_LEN],
+    hello: Box<[u8]>,
     said: Mutex<usize>,
     theirs: OnceLock<Hello>,
+    /// Which way large messages go.
+    route: Route,
+    /// Who offers some to us.
+    neighbour: Mutex<Option<Arc<Neighbour>>>,
     /// Why the peer has lost its connection.
     violation: OnceLock<String>,
     /// What went wrong with a posted message, until somebody is told.
@@ -46,22 +51,35 @@ pub(super) struct Counters {
     pub(super) bytes_sent: AtomicU64,
     pub(super) bytes_received: AtomicU64,
     pub(super) messages_skipped: AtomicU64,
+    pub(super) bytes_offered: AtomicU64,
+    pub(super) bytes_pulled: AtomicU64,
 }
 
 impl BaseChannel {
     /// Over a stream, to which it says hello if that takes it at once; later otherwise.
     pub(super) fn new(stream: &Bound<'_, BaseStream>, options: Options) -> BaseChannel {
-        let flags = if options.allow_pickle { Flags::OBJECTS } else { Flags::default() };
+        let (route, host) = if !options.same_host {
+            (Route::new(Some("off")), None)
+        } else if !stream.get().socket().stays_here() {
+            (Route::new(Some("the peer is on another host")), None)
+        } else {
+            (Route::new(None), here())
+        };
+        let objects = if options.allow_pickle { Flags::OBJECTS } else { Flags::default() };
+        let neighbours = if host.is_some() { Flags::SAME_HOST } else { Flags::default() };
+        let flags = objects | neighbours;
         let max_message_bytes = options.max_message_bytes;
-        let hello = Hello { lowest: VERSION, highest: VERSION, flags, max_message_bytes };
+        let hello = Hello { lowest: VERSION, highest: VERSION, flags, max_message_bytes, host };
         let channel = BaseChannel {
             stream: stream.clone().unbind(),
             options,
             outbox: Arc::default(),
             inbox: Mutex::new(Some(Box::default())),
-            hello: hello.encode(),
+            hello: hello.encode().into_boxed_slice(),
             said: Mutex::new(0),
             theirs: OnceLock::new(),
+            route,
+            neighbour: Mutex::default(),
             violation: OnceLock::new(),
             failure: Mutex::new(None),
             counters: Counters::default(),
@@ -92,6 +110,51 @@ impl BaseChannel {
         let _ = self.theirs.set(hello);
     }
 
+    /// Take the peer's hello if it has come, unless somebody is receiving, who will.
+    pub(super) fn look_for_hello(&self, py: Python<'_>) -> PyResult<()> {
+        if self.theirs.get().is_some() {
+            return Ok(());
+        }
+        let socket = self.stream.get().socket();
+        let Ok(turn) = socket.begin(Direction::Receive) else { return Ok(()) };
+        let Ok(mut inbox) = self.take_inbox(py) else { return Ok(()) };
+        let mut job = inbox.read_ahead(HELLO_LEN);
+        let read = job.attempt(py, socket, HELLO_LEN);
+        drop(turn);
+        inbox.filled(job.transfer.progress().transferred());
+        // What is wrong with it is for whoever receives.
+        if let Ok(Some(hello)) = inbox.hello() {
+            self.meet(hello);
+        }
+        self.give_back(inbox);
+        read.map(drop).map_err(|error| exception(py, error, "the channel"))
+    }
+
+    pub(super) fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// Who offers messages to us.
+    pub(super) fn neighbour(&self) -> Option<Arc<Neighbour>> {
+        self.lock_neighbour().clone()
+    }
+
+    /// The peer invites us to read what it is going to offer. What becomes of that, it hears.
+    pub(super) fn follow(&self, py: Python<'_>, invitation: &Invitation) -> PyResult<()> {
+        if !self.options.same_host {
+            return Ok(());
+        }
+        if let Ok(neighbour) = Neighbour::visit(invitation) {
+            self.stream.get().attach(py, Arc::clone(neighbour.socket()))?;
+            *self.lock_neighbour() = Some(Arc::new(neighbour));
+        }
+        Ok(())
+    }
+
+    fn lock_neighbour(&self) -> MutexGuard<'_, Option<Arc<Neighbour>>> {
+        self.neighbour.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A message is on its way.
     pub(super) fn note_sent(&self, nbytes: u64) {
         self.counters.messages_sent.fetch_add(1, Ordering::Relaxed);
@@ -100,7 +163,7 @@ impl BaseChannel {
 
     /// Say hello without waiting, if nobody is sending. Errors are for those who have more to say.
     pub(super) fn say_hello(&self) {
-        if *self.lock_said() == HELLO_LEN {
+        if *self.lock_said() == self.hello.len() {
             return;
         }
         let Some(_place) = self.outbox.try_join() else { return };
@@ -108,14 +171,14 @@ impl BaseChannel {
         let (Ok(_turn), Ok(fd)) = (socket.begin(Direction::Send), socket.fd()) else { return };
         let mut said = self.lock_said();
         let mut transfer = Transfer::new(Payload::Memory(self.rest_of_hello(*said)), Goal::All);
-        let _ = engine::attempt(socket, fd.as_fd(), &mut transfer, HELLO_LEN);
+        let _ = engine::attempt(socket, fd.as_fd(), &mut transfer, self.hello.len());
         *said += transfer.progress().transferred() as usize;
     }
 
     /// What of the hello has to go before anything else; for whoever has the turn.
     pub(super) fn unsaid(&self) -> Option<Cursor> {
         let said = *self.lock_said();
-        (said < HELLO_LEN).then(|| self.rest_of_hello(said))
+        (said < self.hello.len()).then(|| self.rest_of_hello(said))
     }
 
     /// So many bytes of it went.
@@ -127,8 +190,8 @@ impl BaseChannel {
     fn rest_of_hello(&self, said: usize) -> Cursor {
         let rest = &self.hello[said..];
         let rest = Region { base: rest.as_ptr().cast_mut(), len: rest.len() };
-        // SAFETY: the bytes are part of this object, which Python never moves, and whoever sends
-        // them holds a reference to it. They never change.
+        // SAFETY: the bytes live as long as this object, and whoever sends them holds a reference
+        // to it. They never change.
         unsafe { Cursor::over(Access::Read, rest) }
     }
 
@@ -213,6 +276,9 @@ impl BaseChannel {
 
     #[getter]
     fn transport(&self) -> &'static str {
+        if self.route.is_open() || self.lock_neighbour().is_some() {
+            return "same-host";
+        }
         if self.stream.get().socket().local().is_tcp() { "tcp" } else { "unix" }
     }
 
@@ -269,6 +335,9 @@ impl BaseChannel {
             count(&counters.messages_skipped),
             count(&counters.bytes_sent),
             count(&counters.bytes_received),
+            count(&counters.bytes_offered),
+            count(&counters.bytes_pulled),
+            self.route.describe(),
         ))
     }
 
@@ -279,6 +348,7 @@ impl BaseChannel {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.stream)?;
         visit.call(&self.options.allocator)?;
+        self.route.traverse(&visit)?;
         match self.inbox.try_lock().as_deref() {
             Ok(Some(inbox)) => inbox.traverse(&visit),
             _ => Ok(()),

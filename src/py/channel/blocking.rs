@@ -57,7 +57,7 @@ impl BlockingChannel {
         timeout: Option<f64>,
         copy: Option<bool>,
     ) -> PyResult<Py<PyAny>> {
-        let sending = Sending::arrays(slf.as_super(), data, meta, copy)?;
+        let sending = Sending::arrays(slf.as_super(), data, meta, copy, timeout)?;
         script::run(slf.py(), sending, timeout)
     }
 
@@ -81,7 +81,7 @@ impl BlockingChannel {
         data: &Bound<'_, PyAny>,
         meta: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<Prepared>> {
-        let mut sending = Sending::arrays(slf.as_super(), data, meta, None)?;
+        let mut sending = Sending::arrays(slf.as_super(), data, meta, None, None)?;
         if sending.line_up(slf.py())? {
             return Ok(None);
         }
@@ -94,7 +94,7 @@ impl BlockingChannel {
         buffers: &Bound<'_, PyAny>,
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
-        let sending = Sending::object(slf.as_super(), buffers)?;
+        let sending = Sending::object(slf.as_super(), buffers, timeout)?;
         script::run(slf.py(), sending, timeout)
     }
 

@@ -23,7 +23,9 @@ const CACHED: usize = 1024;
 /// The type of a pinned object's items.
 pub(super) fn of(pin: &Pin, object: &Bound<'_, PyAny>) -> PyResult<Text> {
     let (format, itemsize) = match pin {
-        Pin::Bytes(_) | Pin::Own(_) | Pin::Header(_) => return Ok(Text::from_slice(BYTES)),
+        Pin::Bytes(_) | Pin::Own(_) | Pin::Header(_) | Pin::Shared(_) => {
+            return Ok(Text::from_slice(BYTES));
+        }
         Pin::Tensor(pin) => return Ok(of_tensor(pin)),
         Pin::Buffer(pin) if pin.is_shapeless() => return Ok(Text::from_slice(BYTES)),
         Pin::Buffer(pin) => (pin.format(), pin.itemsize()),

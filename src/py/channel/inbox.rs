@@ -10,10 +10,10 @@ use pyo3::prelude::*;
 
 use super::landing::Landing;
 use crate::mem::{Access, Block, Copying, Cursor, Dim, Region, Runs};
-use crate::net::Progress;
+use crate::net::{Neighbour, Progress};
 use crate::py::job::Job;
 use crate::py::payload::{Pin, Pins};
-use crate::wire::{Header, Hello, Parsed, WireError};
+use crate::wire::{Header, Hello, Invitation, Offer, Parsed, WireError};
 
 /// Bytes that are read at a time before it is known what they are: a header, and often a small
 /// payload with it. What of a large one gets in here is copied, so it is kept small.
@@ -30,6 +30,18 @@ pub(super) struct Inbox {
     pub(super) pending: Option<Pending>,
     /// Messages so far, so that an old header is known for one.
     messages: u64,
+    /// The next message is the last one once more.
+    pub(super) again: bool,
+}
+
+/// What is at the front of the inbox.
+pub(super) enum Front {
+    /// Too little, as long as there are fewer than these bytes.
+    Needs(usize),
+    /// A message, which is pending now.
+    Message,
+    /// No message.
+    Invitation(Invitation),
 }
 
 pub(super) struct Pending {
@@ -40,9 +52,20 @@ pub(super) struct Pending {
     pub(super) taken: u64,
     /// Where they are.
     pub(super) landing: Option<Landing>,
+    /// Where parts of it lie in the sender's memory, and whose that is, for as long as they may be
+    /// read there.
+    pub(super) offer: Option<(Offer, Arc<Neighbour>)>,
+    /// It does not count: the sender has withdrawn it, or sends it once more.
+    pub(super) void: bool,
 }
 
 impl Pending {
+    /// Interrupted: what has come is there, and the next call goes on from it.
+    pub(super) fn interrupt(&mut self, taken: u64, landing: Landing) {
+        self.taken = taken;
+        self.landing = if taken == 0 && landing.is_given() { None } else { Some(landing) };
+    }
+
     /// Bytes of the payload that have not been taken.
     pub(super) fn left(&self) -> u64 {
         self.header.payload - self.taken
@@ -59,6 +82,14 @@ impl Inbox {
                 slice::from_raw_parts(block.region().base.add(self.start), self.end - self.start)
             },
             None => &[],
+        }
+    }
+
+    /// Whether the message of this number is the one at the front, or going to be.
+    pub(super) fn is_at(&self, number: u64) -> bool {
+        match &self.pending {
+            Some(pending) => pending.number == number,
+            None => self.again && self.messages == number,
         }
     }
 
@@ -79,18 +110,34 @@ impl Inbox {
         Ok(Some(hello))
     }
 
-    /// Take the next header, if it has come; else gives how many bytes it takes at least.
-    pub(super) fn header(&mut self) -> Result<Option<usize>, WireError> {
-        match Header::parse(self.unread())? {
-            Parsed::Needs(len) => Ok(Some(len)),
-            Parsed::Header(header, len) => {
+    /// Take what is at the front, if it has come. `neighbour` is who may offer something.
+    pub(super) fn front(
+        &mut self,
+        neighbour: impl FnOnce() -> Option<Arc<Neighbour>>,
+    ) -> Result<Front, WireError> {
+        let (mut header, len) = match Header::parse(self.unread())? {
+            Parsed::Needs(len) => return Ok(Front::Needs(len)),
+            Parsed::Invitation(invitation, len) => {
                 self.consume(len as u64);
-                self.messages += 1;
-                let (header, number) = (Arc::new(header), self.messages);
-                self.pending = Some(Pending { header, number, taken: 0, landing: None });
-                Ok(None)
+                return Ok(Front::Invitation(invitation));
             }
+            Parsed::Header(header, len) => (header, len),
+        };
+        let offer = match header.offer.take() {
+            Some(offer) => {
+                let nobody = WireError::Nonsense("an offer without an invitation");
+                Some((offer, neighbour().ok_or(nobody)?))
+            }
+            None => None,
+        };
+        self.consume(len as u64);
+        if !std::mem::take(&mut self.again) {
+            self.messages += 1;
         }
+        let (header, number) = (Arc::new(header), self.messages);
+        let (taken, landing, void) = (0, None, false);
+        self.pending = Some(Pending { header, number, taken, landing, offer, void });
+        Ok(Front::Message)
     }
 
     /// What reads more, with room for a frame of so many bytes in all, at the most twice of what

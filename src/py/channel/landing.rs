@@ -12,11 +12,11 @@ use super::inbox::Pending;
 use super::layout;
 use super::message::{describe, nbytes};
 use crate::mem::{Access, Block, Copying, Cursor, Region, Runs};
-use crate::net::Progress;
+use crate::net::{Failure, Progress, Pull};
 use crate::py::convert;
 use crate::py::errors::refused;
 use crate::py::job::Job;
-use crate::py::payload::{self, Pin, push};
+use crate::py::payload::{self, Pin, Pins, push};
 use crate::wire::{Header, Order, Part};
 
 /// One for each part.
@@ -34,8 +34,18 @@ pub(super) struct Pinned {
     landing: Landing,
     /// The first object that is pinned.
     first: usize,
-    pins: SmallVec<[Pin; 1]>,
+    pins: Arc<Pins>,
     copying: Copying,
+}
+
+/// What fills a landing.
+pub(super) enum Fill {
+    /// Nothing: it is full.
+    Full,
+    /// Bytes that come by the socket.
+    Receive(Job),
+    /// Bytes of the sender's memory, and why they cannot be read, if they cannot.
+    Pull(Job, Failure),
 }
 
 impl Landing {
@@ -61,7 +71,7 @@ impl Landing {
     /// Pin it from an object on, to be filled.
     pub(super) fn pin(self, py: Python<'_>, first: usize, copying: Copying) -> PyResult<Pinned> {
         let pin = |object: &Py<PyAny>| Pin::new(object.bind(py), Access::Write);
-        let pins = self.objects[first..].iter().map(pin).collect::<PyResult<_>>()?;
+        let pins = self.objects[first..].iter().map(pin).collect::<PyResult<Pins>>()?.into();
         Ok(Pinned { landing: self, first, pins, copying })
     }
 
@@ -79,6 +89,15 @@ impl Pinned {
 
     pub(super) fn landing(&self) -> &Landing {
         &self.landing
+    }
+
+    pub(super) fn into_landing(self) -> Landing {
+        self.landing
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.landing.traverse(visit)?;
+        self.pins.traverse(visit)
     }
 
     /// Whether the message fits: in number, dtype and shape, or as plain bytes.
@@ -103,7 +122,7 @@ impl Pinned {
 
     /// Whether an allocator has made what it was asked for.
     pub(super) fn check_made(&self, header: &Header) -> PyResult<()> {
-        for (part, pin) in header.parts[self.first..].iter().zip(&self.pins) {
+        for (part, pin) in header.parts[self.first..].iter().zip(self.pins.iter()) {
             let made = pin.nbytes() as u64;
             if made != nbytes(part) {
                 return Err(PyValueError::new_err(format!(
@@ -115,41 +134,69 @@ impl Pinned {
         Ok(())
     }
 
-    /// What fills it from where the last job ended, with what has been read ahead first. None if
-    /// that was all there is room for.
+    /// What fills it from where the last job ended, with what has been read ahead first.
     pub(super) fn fill(
-        self,
+        &self,
         py: Python<'_>,
-        pending: &Pending,
+        pending: &mut Pending,
         unread: &mut dyn FnMut(u64) -> Region,
         progress: &Arc<Progress>,
-    ) -> PyResult<(Landing, Option<Job>)> {
-        let header = &pending.header;
-        let mut runs = self.runs(py, header)?;
+    ) -> PyResult<Fill> {
+        let header = Arc::clone(&pending.header);
+        let mut runs = self.runs(py, &header)?;
         let behind = bytes_of(&header.parts[..self.first]);
         let room = behind + bytes_of(&header.parts[self.first..self.landing.objects.len()]);
         let left = match &pending.landing {
             Some(before) if self.landing.is_given() && !before.is_given() => {
-                carry(py, before, header, &mut runs, pending.taken)?
+                carry(py, before, &header, &mut runs, pending.taken)?
             }
             _ => skip(&mut runs, pending.taken - behind),
         };
         debug_assert_eq!(left, 0);
         // Before anything is taken from what has been read ahead.
         runs.iter().try_for_each(|runs| payload::check(runs, self.copying))?;
-        let ahead = unread(room - pending.taken);
-        copy_in(&mut runs, ahead);
-        let taken = pending.taken + ahead.len as u64;
-        progress.set(taken, header.payload);
-        if taken == room {
-            return Ok((self.landing, None));
+        pending.landing = None;
+        progress.set(pending.taken, header.payload);
+        while pending.taken < room {
+            let (end, is_offered) = pending.stretch(pending.taken, room);
+            if is_offered {
+                let (from, neighbour) = pending.sources(pending.taken, end);
+                let failure = Failure::default();
+                let cursor = self.cursor(runs, end - pending.taken)?;
+                let pull = Pull::new(neighbour.pid(), cursor, from, &failure);
+                let job = Job::pull_part_of(progress, pull, self.share_pins());
+                return Ok(Fill::Pull(job, failure));
+            }
+            let ahead = unread(end - pending.taken);
+            copy_in(&mut runs, ahead);
+            pending.taken += ahead.len as u64;
+            progress.set(pending.taken, header.payload);
+            if pending.taken < end {
+                let cursor = self.cursor(runs, end - pending.taken)?;
+                return Ok(Fill::Receive(Job::part_of(progress, cursor, self.share_pins())));
+            }
         }
+        Ok(Fill::Full)
+    }
+
+    /// Whether what has come fills it.
+    pub(super) fn is_full(&self, pending: &Pending) -> bool {
+        bytes_of(&pending.header.parts[..self.landing.objects.len()]) == pending.taken
+    }
+
+    /// The next so many bytes of it.
+    fn cursor(&self, runs: SmallVec<[Runs; 1]>, mut nbytes: u64) -> PyResult<Cursor> {
         let mut cursor = Cursor::new(Access::Write);
-        for runs in runs {
+        for mut runs in runs {
+            runs.truncate(usize::try_from(nbytes).unwrap_or(usize::MAX));
+            nbytes -= runs.left() as u64;
             push(&mut cursor, runs, self.copying)?;
         }
-        let pins = self.pins.into_iter().collect();
-        Ok((self.landing, Some(Job::part_of(progress, cursor, pins))))
+        Ok(cursor)
+    }
+
+    fn share_pins(&self) -> Pins {
+        Pins::from_iter([Pin::Shared(Arc::clone(&self.pins))])
     }
 
     /// Where the bytes of each part go, in the order in which they come.

@@ -29,7 +29,7 @@ pub(super) fn describe(pin: &Pin, object: &Bound<'_, PyAny>) -> PyResult<Part> {
             shape: pin.dims().iter().map(|dim| dim.extent as u64).collect(),
         },
         Pin::Own(block) => bytes(block.len()),
-        Pin::Header(header) => bytes(header.len()),
+        Pin::Header(_) | Pin::Shared(_) => bytes(pin.nbytes()),
     };
     Ok(part)
 }

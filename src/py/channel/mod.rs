@@ -17,8 +17,10 @@ mod layout;
 mod memory;
 mod message;
 mod meta;
+mod offered;
 mod options;
 mod receiving;
+mod route;
 mod sending;
 mod want;
 

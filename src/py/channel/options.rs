@@ -8,6 +8,8 @@ pub(super) struct Options {
     pub(super) allow_pickle: bool,
     pub(super) allocator: Option<Py<PyAny>>,
     pub(super) high_water: u64,
+    /// Whether to go past the socket where that is possible.
+    pub(super) same_host: bool,
 }
 
 impl Options {
@@ -18,13 +20,14 @@ impl Options {
             allow_pickle: false,
             allocator: None,
             high_water: 64 << 20,
+            same_host: true,
         };
         for (name, value) in kwargs.iter().flat_map(|kwargs| kwargs.iter()) {
             let name: String = name.extract()?;
             match name.as_str() {
                 "max_message_bytes" => options.max_message_bytes = positive(&name, &value)?,
                 "allow_pickle" => options.allow_pickle = value.extract()?,
-                "same_host" => check_same_host(&value)?,
+                "same_host" => options.same_host = same_host(&value)?,
                 "allocator" => options.allocator = allocator(value)?,
                 "high_water" => options.high_water = positive(&name, &value)?,
                 _ => {
@@ -47,12 +50,15 @@ fn positive(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
         .ok_or_else(|| PyValueError::new_err(format!("{name} must be positive: {value}")))
 }
 
-fn check_same_host(value: &Bound<'_, PyAny>) -> PyResult<()> {
+fn same_host(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let value: String = value.extract()?;
-    if matches!(value.as_str(), "auto" | "off") {
-        return Ok(());
+    match value.as_str() {
+        "auto" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(PyValueError::new_err(format!(
+            "same_host must be \"auto\" or \"off\", not {value:?}"
+        ))),
     }
-    Err(PyValueError::new_err(format!("same_host must be \"auto\" or \"off\", not {value:?}")))
 }
 
 fn allocator(value: Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {

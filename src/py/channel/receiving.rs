@@ -1,5 +1,6 @@
 //! The script of a call that receives.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,11 +9,12 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::base::BaseChannel;
-use super::inbox::{Inbox, Pending, discard};
-use super::landing::Landing;
+use super::inbox::{Front, Inbox, Pending, discard};
+use super::landing::{Fill, Landing, Pinned};
 use super::message::Message;
+use super::offered::Standing;
 use super::want::{AtEnd, Want, is_object, make, unpickle};
-use crate::net::Progress;
+use crate::net::{Failure, Progress};
 use crate::py::base::BaseStream;
 use crate::py::errors::{incomplete, is_ours, refused};
 use crate::py::script::{Alarm, Next, Script};
@@ -34,8 +36,10 @@ pub(super) struct Receiving {
 enum Asked {
     Nothing,
     ReadAhead,
-    /// Fills this.
-    Fill(Landing),
+    /// Fills this by the socket.
+    Fill(Pinned),
+    /// Fills this from the sender's memory, in which it begins here.
+    Pull(Pinned, Failure, u64),
     /// Drops the rest of a payload.
     Discard,
 }
@@ -79,17 +83,27 @@ impl Receiving {
             self.inbox = Some(inbox);
             return Ok(Next::Done(py.None()));
         }
-        if let Some(number) = self.number
-            && inbox.pending.as_ref().is_none_or(|pending| pending.number != number)
-        {
-            self.inbox = Some(inbox);
-            return Err(refused(py, "this message has been read or skipped already".to_owned()));
-        }
         loop {
+            if let Some(number) = self.number
+                && !inbox.is_at(number)
+            {
+                self.inbox = Some(inbox);
+                return Err(refused(
+                    py,
+                    "this message has been read or skipped already".to_owned(),
+                ));
+            }
             if inbox.pending.is_none() {
-                match inbox.header() {
-                    Ok(None) => {}
-                    Ok(Some(needed)) => return Ok(self.read_ahead(inbox, needed)),
+                match inbox.front(|| self.channel.get().neighbour()) {
+                    Ok(Front::Message) => {}
+                    Ok(Front::Needs(needed)) => return Ok(self.read_ahead(inbox, needed)),
+                    Ok(Front::Invitation(invitation)) => {
+                        if let Err(error) = self.channel.get().follow(py, &invitation) {
+                            self.inbox = Some(inbox);
+                            return Err(error);
+                        }
+                        continue;
+                    }
                     Err(error) => return Err(self.violation(py, inbox, &error)),
                 }
             }
@@ -128,7 +142,7 @@ impl Receiving {
         &mut self,
         py: Python<'_>,
         inbox: &mut Inbox,
-        mut pending: Pending,
+        pending: Pending,
     ) -> PyResult<Option<Next>> {
         if self.is_broken_off(&pending) {
             if self.number.is_some() && !matches!(self.want, Want::Nothing) {
@@ -165,27 +179,70 @@ impl Receiving {
             }
             Want::Hello => unreachable!("satisfied before"),
         };
-        let filled = ready.and_then(|pinned| {
-            let mut unread = |limit| inbox.consume(limit);
-            pinned.fill(py, &pending, &mut unread, &self.progress)
-        });
-        let (landing, job) = match filled {
-            Ok(filled) => filled,
+        match ready {
+            Ok(pinned) => self.fill(py, inbox, pending, pinned),
+            Err(error) => {
+                inbox.pending = Some(pending);
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(
+        &mut self,
+        py: Python<'_>,
+        inbox: &mut Inbox,
+        mut pending: Pending,
+        pinned: Pinned,
+    ) -> PyResult<Option<Next>> {
+        let mut unread = |limit| inbox.consume(limit);
+        let filling = pinned.fill(py, &mut pending, &mut unread, &self.progress);
+        let (asked, job) = match filling {
+            Ok(Fill::Full) => return self.filled(py, inbox, pending, pinned),
+            Ok(Fill::Receive(job)) => (Asked::Fill(pinned), job),
+            Ok(Fill::Pull(job, failure)) => (Asked::Pull(pinned, failure, pending.taken), job),
             Err(error) => {
                 inbox.pending = Some(pending);
                 return Err(error);
             }
         };
-        pending.taken = self.progress.transferred();
-        pending.landing = None;
-        match job {
-            Some(job) => {
-                inbox.pending = Some(pending);
-                self.asked = Asked::Fill(landing);
-                Ok(Some(Next::Move(job)))
-            }
-            None => self.filled(py, inbox, pending, landing),
+        inbox.pending = Some(pending);
+        self.asked = asked;
+        Ok(Some(Next::Move(job)))
+    }
+
+    /// Some of it has come.
+    fn go_on(
+        &mut self,
+        py: Python<'_>,
+        inbox: &mut Inbox,
+        mut pending: Pending,
+        pinned: Pinned,
+        failure: Option<&io::Error>,
+    ) -> PyResult<Option<Next>> {
+        if failure.is_some() {
+            return self.settle(py, inbox, pending, pinned, failure);
         }
+        pending.taken = self.progress.transferred();
+        if pinned.is_full(&pending) {
+            return self.filled(py, inbox, pending, pinned);
+        }
+        pending.tell_progress();
+        self.fill(py, inbox, pending, pinned)
+    }
+
+    /// The job under way has ended.
+    fn came(
+        &mut self,
+        py: Python<'_>,
+        pinned: Pinned,
+        failure: Option<&io::Error>,
+    ) -> PyResult<Option<Next>> {
+        let mut inbox = self.inbox.take().expect("it is here between jobs");
+        let pending = inbox.pending.take().expect("it stays until it is filled");
+        let next = self.go_on(py, &mut inbox, pending, pinned, failure);
+        self.inbox = Some(inbox);
+        self.judge(py, next)
     }
 
     /// There is no room left in the landing: that was it, or there has to be more memory.
@@ -194,14 +251,48 @@ impl Receiving {
         py: Python<'_>,
         inbox: &mut Inbox,
         mut pending: Pending,
-        landing: Landing,
+        pinned: Pinned,
     ) -> PyResult<Option<Next>> {
-        if landing.objects().len() < pending.header.parts.len() {
-            pending.landing = Some(landing);
+        if pinned.landing().objects().len() < pending.header.parts.len() {
+            pending.tell_progress();
+            pending.landing = Some(pinned.into_landing());
             return self.deliver(py, inbox, pending);
         }
-        let received = self.complete(py, &pending.header, &landing)?;
-        Ok(Some(Next::Done(received)))
+        self.settle(py, inbox, pending, pinned, None)
+    }
+
+    /// All has come, or this is why it cannot: whether it is the message.
+    fn settle(
+        &mut self,
+        py: Python<'_>,
+        inbox: &mut Inbox,
+        mut pending: Pending,
+        pinned: Pinned,
+        failure: Option<&io::Error>,
+    ) -> PyResult<Option<Next>> {
+        let pulled = pending.offered_bytes();
+        match pending.judge(failure) {
+            Standing::Good => {
+                self.channel.get().counters.bytes_pulled.fetch_add(pulled, Ordering::Relaxed);
+                let received = self.complete(py, &pending.header, pinned.landing())?;
+                return Ok(Some(Next::Done(received)));
+            }
+            Standing::Gone => {
+                inbox.pending = Some(pending);
+                return Err(self.ended_within(py));
+            }
+            Standing::Unreadable => inbox.again = true,
+            Standing::Withdrawn if self.number.is_some() => {
+                inbox.pending = Some(pending);
+                return Err(refused(py, "the sender has withdrawn this message".to_owned()));
+            }
+            Standing::Withdrawn => {}
+        }
+        if matches!(self.want, Want::Into(_)) {
+            // For the message that comes instead.
+            self.want = Want::Into(Some(pinned));
+        }
+        self.discard(py, inbox, pending)
     }
 
     /// Whether an earlier call has dropped the start of the message, or left it in memory of its
@@ -224,6 +315,7 @@ impl Receiving {
         inbox: &mut Inbox,
         mut pending: Pending,
     ) -> PyResult<Option<Next>> {
+        pending.release();
         pending.taken += inbox.consume(pending.left()).len as u64;
         pending.landing = None;
         let left = pending.left();
@@ -238,8 +330,9 @@ impl Receiving {
 
     /// The rest of a message is gone. None if that was not all.
     fn discarded(&mut self, py: Python<'_>, inbox: &mut Inbox) -> Option<Next> {
-        inbox.pending = None;
-        self.channel.get().counters.messages_skipped.fetch_add(1, Ordering::Relaxed);
+        if inbox.pending.take().is_some_and(|pending| !pending.void) {
+            self.channel.get().counters.messages_skipped.fetch_add(1, Ordering::Relaxed);
+        }
         self.progress.set(0, 0);
         matches!(self.want, Want::Nothing).then(|| Next::Done(py.None()))
     }
@@ -259,11 +352,15 @@ impl Receiving {
         }
     }
 
+    fn ended_within(&self, py: Python<'_>) -> PyErr {
+        incomplete(py, "the peer ended the channel in the middle of a message")
+    }
+
     /// The peer has sent its last byte.
     fn ended(&self, py: Python<'_>) -> PyErr {
         let inbox = self.inbox.as_ref().expect("it is here between jobs");
-        if inbox.pending.is_some() || !inbox.unread().is_empty() {
-            return incomplete(py, "the peer ended the channel in the middle of a message");
+        if inbox.pending.is_some() || inbox.again || !inbox.unread().is_empty() {
+            return self.ended_within(py);
         }
         match self.at_end {
             AtEnd::Incomplete => incomplete(py, "the peer has ended the channel"),
@@ -285,13 +382,13 @@ impl Script for Receiving {
             (Asked::ReadAhead, Some(bytes)) => {
                 self.inbox.as_mut().expect("it is here between jobs").filled(bytes);
             }
-            (Asked::Fill(landing), Some(_)) => {
-                let mut inbox = self.inbox.take().expect("it is here between jobs");
-                let mut pending = inbox.pending.take().expect("it stays until it is filled");
-                pending.taken = self.progress.transferred();
-                let next = self.filled(py, &mut inbox, pending, landing);
-                self.inbox = Some(inbox);
-                if let Some(next) = self.judge(py, next)? {
+            (Asked::Fill(pinned), Some(_)) => {
+                if let Some(next) = self.came(py, pinned, None)? {
+                    return Ok(next);
+                }
+            }
+            (Asked::Pull(pinned, failure, _), Some(_)) => {
+                if let Some(next) = self.came(py, pinned, failure.get())? {
                     return Ok(next);
                 }
             }
@@ -337,12 +434,12 @@ impl Script for Receiving {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.channel)?;
         match &self.want {
-            Want::Into(Some(given)) => given.landing().traverse(visit)?,
+            Want::Into(Some(given)) => given.traverse(visit)?,
             Want::Message(allocation) | Want::Object(allocation) => allocation.traverse(visit)?,
             _ => {}
         }
-        if let Asked::Fill(landing) = &self.asked {
-            landing.traverse(visit)?;
+        if let Asked::Fill(pinned) | Asked::Pull(pinned, ..) = &self.asked {
+            pinned.traverse(visit)?;
         }
         match &self.inbox {
             Some(inbox) => inbox.traverse(visit),
@@ -357,11 +454,16 @@ impl Drop for Receiving {
         let asked = std::mem::replace(&mut self.asked, Asked::Nothing);
         if let Some(pending) = &mut inbox.pending {
             match asked {
-                Asked::Fill(landing) => {
-                    // Interrupted: what has come is there, and the next call goes on from it.
-                    pending.taken = self.progress.transferred();
-                    let is_whole = pending.taken == 0 && landing.is_given();
-                    pending.landing = if is_whole { None } else { Some(landing) };
+                Asked::Fill(pinned) => {
+                    pending.interrupt(self.progress.transferred(), pinned.into_landing());
+                }
+                Asked::Pull(pinned, failure, start) => {
+                    // What lies behind a piece that could not be read may have been.
+                    let taken = match failure.get() {
+                        Some(_) => start,
+                        None => self.progress.transferred(),
+                    };
+                    pending.interrupt(taken, pinned.into_landing());
                 }
                 Asked::Discard => pending.taken = self.progress.transferred(),
                 _ => {}

@@ -2,34 +2,41 @@
 #![allow(unsafe_code)] // Names a header's memory.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use pyo3::exceptions::PyOSError;
+use pyo3::exceptions::{PyConnectionError, PyOSError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use smallvec::SmallVec;
 
 use super::base::BaseChannel;
+use super::route::{self, Turn, Way};
 use super::{layout, meta};
-use crate::mem::{Access, Copying, Cursor, Region};
+use crate::mem::{Access, Block, Copying, Cursor, Region, Runs};
 use crate::net::{Progress, State, Torn};
 use crate::py::base::BaseStream;
 use crate::py::convert;
-use crate::py::errors::refused;
+use crate::py::errors::{is_ours, refused};
 use crate::py::file;
 use crate::py::job::Job;
 use crate::py::payload::{self, Items, Pin, Pins, push};
 use crate::py::queue::Place;
 use crate::py::script::{Alarm, Next, Script};
 use crate::py::transfer::CALL_ON_LOOP;
-use crate::wire::{Flags, Header, Kind, WireError};
+use crate::wire::{
+    ANSWER_LEN, Answer, Flags, Header, Kind, MAX_RUNS, Offer, Run, Verdict, WireError,
+};
 
 /// One message, from its place in the queue to the last byte.
 pub(super) struct Sending {
     channel: Py<BaseChannel>,
     place: Option<Place>,
     phase: Phase,
-    /// The jobs it takes, first one first: the header with what is in memory, and then a file.
+    /// The jobs it takes, last one first: the header with what is in memory, and then a file.
     jobs: SmallVec<[Job; 1]>,
+    /// What it takes to offer it instead, if it is large.
+    large: Option<Box<Large>>,
+    offered: Option<Offered>,
     /// Whether a job is under way, which then sees to the stream itself.
     asked: bool,
     hello: Option<Arc<Progress>>,
@@ -37,11 +44,31 @@ pub(super) struct Sending {
     progress: Arc<Progress>,
 }
 
+/// A message that may be offered.
+struct Large {
+    header: Header,
+    pins: Arc<Pins>,
+    copying: Copying,
+}
+
+/// An offer that stands.
+struct Offered {
+    way: Arc<Way>,
+    ticket: u64,
+    /// Bytes of what is offered.
+    bytes: u64,
+    /// Where the peer's answers go.
+    answer: Arc<Block>,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Waiting,
     Greeting,
+    Routing,
     Moving,
+    Offering,
+    Listening,
     Done,
 }
 
@@ -52,16 +79,18 @@ impl Sending {
         data: &Bound<'_, PyAny>,
         meta: Option<&Bound<'_, PyAny>>,
         copy: Option<bool>,
+        timeout: Option<f64>,
     ) -> PyResult<Sending> {
         channel.get().raise_failure()?;
         let objects = payload::items(data)?;
-        Sending::memory(channel, Kind::Arrays, &objects, meta, convert::copying(copy))
+        Sending::memory(channel, Kind::Arrays, &objects, meta, convert::copying(copy), timeout)
     }
 
     /// A pickle and its buffers.
     pub(super) fn object(
         channel: &Bound<'_, BaseChannel>,
         buffers: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
     ) -> PyResult<Sending> {
         channel.get().raise_failure()?;
         let theirs = channel.get().theirs();
@@ -71,7 +100,7 @@ impl Sending {
             return Err(refused(channel.py(), text.to_owned()));
         }
         let objects: Items<'_> = buffers.try_iter()?.collect::<PyResult<_>>()?;
-        Sending::memory(channel, Kind::Object, &objects, None, Copying::Allowed)
+        Sending::memory(channel, Kind::Object, &objects, None, Copying::Allowed, timeout)
     }
 
     fn memory(
@@ -80,6 +109,7 @@ impl Sending {
         objects: &[Bound<'_, PyAny>],
         meta: Option<&Bound<'_, PyAny>>,
         copying: Copying,
+        timeout: Option<f64>,
     ) -> PyResult<Sending> {
         let py = channel.py();
         let mut pins = Pins::with_capacity(objects.len() + 1);
@@ -99,9 +129,22 @@ impl Sending {
             push(&mut cursor, pin.runs(part.order)?, copying)?;
         }
         let progress = Progress::new(cursor.left() as u64, bytes.len() as u64);
+        let payload = header.payload;
+        let mut large = None;
+        // A peer's answer takes time, which a timeout of 0 does not give.
+        if payload >= route::threshold()
+            && timeout != Some(0.0)
+            && !channel.get().route().is_socket()
+        {
+            let shared = Arc::new(std::mem::take(&mut pins));
+            pins.push(Pin::Shared(Arc::clone(&shared)));
+            large = Some(Box::new(Large { header, pins: shared, copying }));
+        }
         pins.push(Pin::Header(bytes));
         let job = Job::part_of(&progress, cursor, pins);
-        Ok(Sending::new(channel, SmallVec::from_buf([job]), header.payload, progress))
+        let mut sending = Sending::new(channel, SmallVec::from_buf([job]), payload, progress);
+        sending.large = large;
+        Ok(sending)
     }
 
     /// A part of a file, as plain bytes.
@@ -140,6 +183,8 @@ impl Sending {
             place: None,
             phase: Phase::Waiting,
             jobs,
+            large: None,
+            offered: None,
             asked: false,
             hello: None,
             payload,
@@ -149,8 +194,10 @@ impl Sending {
 
     /// Line up now, not when it is awaited, and send what goes without waiting. Whether all went.
     pub(super) fn line_up(&mut self, py: Python<'_>) -> PyResult<bool> {
+        self.check_size(py)?;
         let place = self.channel.get().outbox().join();
-        let mut at_once = place.has_turn() && self.channel.get().unsaid().is_none();
+        let is_small = self.large.is_none();
+        let mut at_once = is_small && place.has_turn() && self.channel.get().unsaid().is_none();
         self.place = Some(place);
         while at_once {
             let Next::Move(mut job) = self.next(py, None)? else { return Ok(true) };
@@ -173,6 +220,15 @@ impl Sending {
 
     /// It has its turn: hello first, if that has not been said.
     fn begin(&mut self, py: Python<'_>) -> PyResult<Option<Job>> {
+        self.check_size(py)?;
+        let Some(cursor) = self.channel.get().unsaid() else { return Ok(None) };
+        let progress = Progress::new(cursor.left() as u64, 0);
+        self.hello = Some(Arc::clone(&progress));
+        Ok(Some(Job::part_of(&progress, cursor, Pins::default())))
+    }
+
+    /// Whether the peer takes it, as far as that is known.
+    fn check_size(&self, py: Python<'_>) -> PyResult<()> {
         let channel = self.channel.get();
         if let Some(limit) = channel.theirs().map(|hello| hello.max_message_bytes)
             && self.payload > limit
@@ -184,10 +240,70 @@ impl Sending {
             );
             return Err(refused(py, text));
         }
-        let Some(cursor) = channel.unsaid() else { return Ok(None) };
-        let progress = Progress::new(cursor.left() as u64, 0);
-        self.hello = Some(Arc::clone(&progress));
-        Ok(Some(Job::part_of(&progress, cursor, Pins::default())))
+        Ok(())
+    }
+
+    /// Find its way: the next step to that, or none once the socket is to have it.
+    fn find_way(&mut self, py: Python<'_>) -> PyResult<Option<Next>> {
+        let Some(large) = &self.large else { return Ok(None) };
+        match self.channel.get().route().turn(py, self.channel.get())? {
+            Turn::Send => Ok(None),
+            Turn::Look(time) => Ok(Some(Next::Nap(time))),
+            Turn::Invite(bytes) => {
+                let cursor = cursor_over(&bytes);
+                let progress = Progress::new(cursor.left() as u64, 0);
+                let pins = Pins::from_iter([Pin::Header(bytes)]);
+                Ok(Some(Next::Move(Job::part_of(&progress, cursor, pins))))
+            }
+            Turn::Offer(way) => {
+                let Some((job, offered)) = large.offer(py, way)? else { return Ok(None) };
+                self.offered = Some(offered);
+                self.phase = Phase::Offering;
+                Ok(Some(Next::Move(job)))
+            }
+        }
+    }
+
+    /// Wait for the peer's next answer.
+    fn listen(&mut self) -> Next {
+        let offered = self.offered.as_ref().expect("this is about an offer");
+        let room = offered.answer.region();
+        // SAFETY: the block lives as long as the pins of the job, and nobody looks at it before
+        // that is over.
+        let cursor = unsafe { Cursor::over(Access::Write, room) };
+        let progress = Progress::new(room.len as u64, 0);
+        let pins = Pins::from_iter([Pin::Own(Arc::clone(&offered.answer))]);
+        self.phase = Phase::Listening;
+        Next::Move(Job::part_of(&progress, cursor, pins))
+    }
+
+    /// The peer has answered: what to do then, or nothing more.
+    fn hear(&mut self) -> Option<Next> {
+        let offered = self.offered.as_ref().expect("this is about an offer");
+        // Of an earlier offer, which was withdrawn, or nothing that a peer of ours says.
+        let Some(answer) = offered.heard() else { return Some(self.listen()) };
+        let (_, nbytes) = self.progress.of_user();
+        let header = self.progress.nbytes() - nbytes;
+        match answer {
+            Verdict::Progress(bytes) => {
+                self.progress.set(header + bytes.min(nbytes), header + nbytes);
+                Some(self.listen())
+            }
+            Verdict::Done => {
+                let bytes = offered.bytes;
+                self.channel.get().counters.bytes_offered.fetch_add(bytes, Ordering::Relaxed);
+                self.offered = None;
+                self.jobs.clear();
+                self.progress.set(header + nbytes, header + nbytes);
+                None
+            }
+            Verdict::Unreadable(errno) => {
+                self.offered = None;
+                self.channel.get().route().give_up(errno);
+                self.progress.set(0, header + nbytes);
+                None
+            }
+        }
     }
 
     fn note_hello(&mut self) {
@@ -195,6 +311,80 @@ impl Sending {
             self.channel.get().said(progress.transferred());
         }
     }
+}
+
+impl Large {
+    /// Offer its large parts, and send the others with the header. None if there are none that can
+    /// be offered.
+    fn offer(&self, py: Python<'_>, way: Arc<Way>) -> PyResult<Option<(Job, Offered)>> {
+        let mut offer = Offer::default();
+        let mut inline = Vec::new();
+        for (part, pin) in self.header.parts.iter().zip(self.pins.iter()) {
+            let runs = pin.runs(part.order)?;
+            let count = name(&runs, self.copying, &mut offer.runs);
+            offer.counts.push(count);
+            if count == 0 {
+                inline.push(runs);
+            }
+        }
+        if offer.runs.is_empty() {
+            return Ok(None);
+        }
+        offer.ticket = way.offer();
+        let ticket = offer.ticket;
+        let bytes = self.header.payload - offer.inline(&self.header.parts);
+        let answer = Arc::new(Block::new(ANSWER_LEN));
+        let offered = Offered { way, ticket, bytes, answer };
+        let header = Header { offer: Some(offer), ..self.header.clone() };
+        let (mut cursor, header) = encode(py, &header)?;
+        for runs in inline {
+            push(&mut cursor, runs, self.copying)?;
+        }
+        let progress = Progress::new(cursor.left() as u64, 0);
+        let pins = Pins::from_iter([Pin::Shared(Arc::clone(&self.pins)), Pin::Header(header)]);
+        Ok(Some((Job::part_of(&progress, cursor, pins), offered)))
+    }
+}
+
+/// Name the runs of a part, if it is large and they are not too many; gives how many.
+fn name(runs: &Runs, copying: Copying, all: &mut Vec<Run>) -> u32 {
+    let is_direct = Cursor::is_staged(runs, copying).is_ok_and(|staged| !staged);
+    if !is_direct || (runs.left() as u64) < route::threshold() {
+        return 0;
+    }
+    let room = MAX_RUNS as usize - all.len();
+    if runs.left() / runs.run_len() > room {
+        return 0;
+    }
+    let before = all.len();
+    let mut runs = runs.clone();
+    while let Some(region) = runs.next_run(usize::MAX) {
+        all.push(Run { address: region.base.addr() as u64, len: region.len as u64 });
+    }
+    (all.len() - before) as u32
+}
+
+impl Offered {
+    /// What the answer says of this offer.
+    fn heard(&self) -> Option<Verdict> {
+        let bytes = self.answer.region().base.cast::<[u8; ANSWER_LEN]>();
+        // SAFETY: the block has that many bytes, which the job before has filled; no other is under
+        // way.
+        let answer = Answer::parse(&unsafe { bytes.read() })?;
+        (answer.ticket == self.ticket).then_some(answer.verdict)
+    }
+}
+
+impl Drop for Offered {
+    fn drop(&mut self) {
+        // Before what is pinned is let go of.
+        self.way.withdraw();
+    }
+}
+
+/// Whether it says that the connection is gone.
+fn ends_the_connection(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyConnectionError>(py) && !is_ours(py, error, "Error")
 }
 
 impl Script for Sending {
@@ -217,6 +407,21 @@ impl Script for Sending {
         }
         if self.phase == Phase::Greeting {
             self.note_hello();
+            self.phase = Phase::Routing;
+        }
+        if self.phase == Phase::Routing {
+            if let Some(next) = self.find_way(py)? {
+                return Ok(next);
+            }
+            self.phase = Phase::Moving;
+        }
+        if self.phase == Phase::Offering {
+            return Ok(self.listen());
+        }
+        if self.phase == Phase::Listening {
+            if let Some(next) = self.hear() {
+                return Ok(next);
+            }
             self.phase = Phase::Moving;
         }
         self.asked = false;
@@ -237,7 +442,21 @@ impl Script for Sending {
     }
 
     fn stream(&self) -> &Py<BaseStream> {
-        self.channel.get().stream()
+        match &self.offered {
+            Some(offered) if self.phase == Phase::Listening => &offered.way.answers,
+            _ => self.channel.get().stream(),
+        }
+    }
+
+    /// That the way of its answers has ended says that the peer is gone.
+    fn failed(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        let is_gone = self.phase == Phase::Listening
+            && (is_ours(py, &error, "IncompleteTransferError") || ends_the_connection(py, &error));
+        if !is_gone {
+            return error;
+        }
+        let text = "the peer has closed the channel, or died, before it had all of the message";
+        PyOSError::new_err((libc::ECONNRESET, text))
     }
 
     fn progress(&self) -> &Arc<Progress> {
@@ -250,12 +469,20 @@ impl Script for Sending {
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.channel)?;
+        if let Some(large) = &self.large {
+            large.pins.traverse(visit)?;
+        }
+        if let Some(offered) = &self.offered {
+            visit.call(&offered.way.answers)?;
+        }
         self.jobs.iter().try_for_each(|job| job.traverse(visit))
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
+        // Before anything that is pinned goes.
+        self.offered = None;
         self.note_hello();
         let (transferred, nbytes) = (self.progress.transferred(), self.progress.nbytes());
         if self.phase == Phase::Moving && !self.asked && (1..nbytes).contains(&transferred) {
@@ -270,11 +497,15 @@ fn encode(py: Python<'_>, header: &Header) -> PyResult<(Cursor, Box<[u8]>)> {
     let mut bytes = Vec::with_capacity(header.len());
     header.encode(&mut bytes).map_err(|error| over_limit(py, &error))?;
     let bytes = bytes.into_boxed_slice();
+    Ok((cursor_over(&bytes), bytes))
+}
+
+/// Bytes of our own, which the pins of the job are to keep.
+fn cursor_over(bytes: &[u8]) -> Cursor {
     let region = Region { base: bytes.as_ptr().cast_mut(), len: bytes.len() };
     // SAFETY: the job's pins keep the bytes, which stay where they are when their box moves, and
     // nobody writes to them any more.
-    let cursor = unsafe { Cursor::over(Access::Read, region) };
-    Ok((cursor, bytes))
+    unsafe { Cursor::over(Access::Read, region) }
 }
 
 fn over_limit(py: Python<'_>, error: &WireError) -> PyErr {
