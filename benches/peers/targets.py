@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from . import message_targets
 from . import results as read
+from .plan import MIB, TRANSPORTS
 from .results import Results, Spread
 from .row import Row
-from .workloads import MIB, TRANSPORTS
 
 C, OURS, UVLOOP, BLOCKING = "C loop", "pinwire asyncio", "pinwire uvloop", "pinwire blocking"
 BULK = {"16M": "16 MiB", "256M": "256 MiB", "1G": "1 GiB"}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..contestant import HOST_BULK, Contestant, Result, Workload
+from .over_unix import OverUnix
 
 SOURCES = Path(__file__).parent.parent / "c"
 
@@ -79,4 +80,4 @@ def _result(program: subprocess.Popen[str]) -> Result:
     return result
 
 
-CONTESTANTS: tuple[Contestant, ...] = (CLoop(),)
+CONTESTANTS: tuple[Contestant, ...] = (CLoop(), OverUnix("C loop, unix", CLoop()))

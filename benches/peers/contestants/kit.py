@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, TypeAlias
 
-from ..contestant import Workload
+from ..contestant import Result, Workload
 from . import sockets
 
 Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
@@ -32,6 +32,12 @@ class FreshWire(Wire, Protocol):
     """One that also receives into memory which it makes."""
 
     def recv_fresh(self) -> Awaitable[Landed]: ...
+
+
+def carrier(wire: object) -> Result:
+    """What has moved the payload, of a wire that can take several ways and says which."""
+    transport = getattr(wire, "transport", None)
+    return {} if transport is None else {"transport": transport}
 
 
 Accept: TypeAlias = Callable[[], Awaitable[Wire]]
