@@ -7,6 +7,7 @@ worker that serves: it tells both of them what to do, and hands the client's res
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import uuid
@@ -20,6 +21,9 @@ from ..contestant import Contestant, Result, Workload
 from ..dying import end_with_parent
 
 RANK_MODULE = f"{__package__}.mpi_rank"
+
+# How soon a launcher that has failed is noticed.
+LOOK_AGAIN_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ class Launched:
 
 def launched(library: Library) -> tuple[Contestant, ...]:
     """Raises ImportError if it is not installed."""
-    version(library.package)
+    for package in ("mpi4py", library.package):
+        version(package)
     return (Launched(library),)
 
 
@@ -86,8 +91,11 @@ def _launch(library: Library) -> list[Connection]:
     """Connections to the two ranks in their order."""
     prefix, (launcher, *arguments) = Path(sys.prefix), library.launcher
     name = _name()
-    with Listener(f"\0{name}", "AF_UNIX") as listener:
-        subprocess.Popen(
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0{name}")
+        listener.listen()
+        listener.settimeout(LOOK_AGAIN_SECONDS)
+        process = subprocess.Popen(
             [
                 *(prefix / "bin" / launcher, *arguments, "-n", "2"),
                 *(sys.executable, "-m", RANK_MODULE, name),
@@ -101,8 +109,18 @@ def _launch(library: Library) -> list[Connection]:
             start_new_session=True,
             preexec_fn=lambda: end_with_parent(signal.SIGTERM),
         )
-        ranks = [listener.accept() for _ in range(2)]
+        ranks = [_accept(listener, process) for _ in range(2)]
     return sorted(ranks, key=lambda rank: rank.recv())
+
+
+def _accept(listener: socket.socket, launcher: subprocess.Popen[bytes]) -> Connection:
+    while True:
+        try:
+            return Connection(listener.accept()[0].detach())
+        except TimeoutError:
+            if launcher.poll() is not None:
+                reason = f"the launcher ended with status {launcher.returncode}"
+                raise RuntimeError(reason) from None
 
 
 def _name() -> str:
