@@ -9,7 +9,7 @@
 - beside: {"idle_echo_ns": [], "echo_ns": [], "ticker_late_ns": [], "bytes": sent in bulk}, and
   the server's result has a "ticker_late_ns" of its own
 
-Either side may add {"transport": what the payload went by}, where that is not given beforehand.
+Either side may add {"carrier": what the payload went by}, where that is not given beforehand.
 
 `serve` returns {"verified": bool}. Content is checked outside of what is timed: before each message
 that is no round trip the server poisons the memory it has for it, and says "go". What `pattern`

@@ -11,7 +11,7 @@ from ..contestant import PINGS, Contestant, Result, Workload, measured, poison
 from ..pattern import fill_parts, parts_match
 from . import objects, sockets
 from .flows import ACK, GO, parts_of, whole
-from .kit import Buffer, Landed, carrier
+from .kit import Buffer, Landed, carried
 
 
 class BlockingWire(Protocol):
@@ -66,7 +66,7 @@ class BlockingContestant:
 
     def drive(self, workload: Workload, address: str) -> Result:
         wire = self.opener.connect(workload, address)
-        result = _client(workload)(wire, workload) | carrier(wire)
+        result = _client(workload)(wire, workload) | carried(wire)
         wire.close()
         return result
 

@@ -18,7 +18,7 @@ from ..contestant import (
 )
 from ..pattern import Bytes, fill_parts, parts_match, small_pages
 from . import beside, many, objects
-from .kit import Buffer, FreshWire, Kit, Wire, carrier
+from .kit import Buffer, FreshWire, Kit, Wire, carried
 
 GO, ACK = b"g", b"a"
 
@@ -72,7 +72,7 @@ class LoopContestant:
                 result.update(await beside.drive(self.kit, workload, address))
             else:
                 wire = await self.kit.connect(workload, address)
-                result.update(await _client(workload)(wire, workload) | carrier(wire))
+                result.update(await _client(workload)(wire, workload) | carried(wire))
                 await wire.close()
 
         self.kit.run(main)

@@ -34,10 +34,10 @@ class FreshWire(Wire, Protocol):
     def recv_fresh(self) -> Awaitable[Landed]: ...
 
 
-def carrier(wire: object) -> Result:
-    """What has moved the payload, of a wire that can take several ways and says which."""
-    transport = getattr(wire, "transport", None)
-    return {} if transport is None else {"transport": transport}
+def carried(wire: object) -> Result:
+    """By what the payload has moved, of a wire that can take several ways and says which."""
+    carrier = getattr(wire, "carrier", None)
+    return {} if carrier is None else {"carrier": carrier}
 
 
 Accept: TypeAlias = Callable[[], Awaitable[Wire]]

@@ -25,7 +25,7 @@ class ChannelWire:
         self.close = channel.close
 
     @property
-    def transport(self) -> str:
+    def carrier(self) -> str:
         return str(self._channel.transport)
 
 

@@ -107,7 +107,7 @@ class Table:
         return time and time.inverse()
 
     def _carrier(self, name: str) -> str | None:
-        known = {both["client"].get("transport") for both in self.sides(name)} - {None}
+        known = {both["client"].get("carrier") for both in self.sides(name)} - {None}
         return " or ".join(sorted(known)) or None
 
     def _both(self, name: str, key: str, unit: float) -> tuple[float, float] | None:
