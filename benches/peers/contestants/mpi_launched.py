@@ -70,9 +70,9 @@ class Launched:
             with listener.accept() as driver:
                 for rank in self._ranks:
                     rank.send(workload)
-                served, driven = (rank.recv() for rank in self._ranks)
-                driver.send(driven)
-        return served
+                result: Result = self._ranks[0].recv()
+                driver.send(self._ranks[1].recv())
+        return result
 
     def drive(self, workload: Workload, address: str) -> Result:
         with Client(f"\0{address}", "AF_UNIX") as server:
@@ -89,21 +89,18 @@ def launched(library: Library) -> tuple[Contestant, ...]:
 
 def _launch(library: Library) -> list[Connection]:
     """Connections to the two ranks in their order."""
-    prefix, (launcher, *arguments) = Path(sys.prefix), library.launcher
-    name = _name()
+    prefix, name = Path(sys.prefix), _name()
+    launcher, *arguments = library.launcher
+    rank = [sys.executable, "-m", RANK_MODULE, name]
+    # Both libraries may be installed, and mpi4py would take the first that it finds.
+    chosen = {"MPI4PY_LIBMPI": str(prefix / "lib" / library.shared_object)}
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"\0{name}")
         listener.listen()
         listener.settimeout(LOOK_AGAIN_SECONDS)
         process = subprocess.Popen(
-            [
-                *(prefix / "bin" / launcher, *arguments, "-n", "2"),
-                *(sys.executable, "-m", RANK_MODULE, name),
-            ],
-            env=os.environ
-            | library.environment
-            # Both libraries may be installed, and mpi4py would take the first that it finds.
-            | {"MPI4PY_LIBMPI": str(prefix / "lib" / library.shared_object)},
+            [str(prefix / "bin" / launcher), *arguments, "-n", "2", *rank],
+            env=os.environ | library.environment | chosen,
             stdout=subprocess.DEVNULL,
             # Not killed with the worker, but asked to end, so that what the ranks share goes too.
             start_new_session=True,

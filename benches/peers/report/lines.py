@@ -107,8 +107,8 @@ class Table:
         return time and time.inverse()
 
     def _carrier(self, name: str) -> str | None:
-        known = {both["client"].get("carrier") for both in self.sides(name)} - {None}
-        return " or ".join(sorted(known)) or None
+        known = [both["client"].get("carrier") for both in self.sides(name)]
+        return " or ".join(sorted({carrier for carrier in known if carrier})) or None
 
     def _both(self, name: str, key: str, unit: float) -> tuple[float, float] | None:
         values = []
