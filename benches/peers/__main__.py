@@ -15,9 +15,9 @@ from typing import Any
 from . import micro, namespace, workloads
 from .contestants import PINWIRE, Field, c_loop, collect
 from .options import FILE, Options, parse
+from .plan import Plan
 from .progress import Progress, shown
 from .rounds import SECONDS_OF_A_ROUND, Race
-from .workloads import Plan
 
 QUICK_SECONDS_OF_A_ROUND = 15.0
 ROUNDS_OF_MICRO = 7

@@ -2,12 +2,14 @@
 
 `drive` returns, by kind of workload:
 
-- ping, message-ping: {"latencies_ns": [one of each round trip]}
-- bulk, gather, other kinds of message: {"seconds": [one of each message]}, from before the send
-  until the answer came by which the server says that the whole message is in its memory
+- kinds of ping: {"latencies_ns": [one of each round trip]}
+- bulk, gather, other kinds of message, same-host: {"seconds": [one of each message]}, from before
+  the send until the answer came by which the server says that the whole message is in its memory
 - many: {"seconds": in all, "per_connection": [seconds]}
 - beside: {"idle_echo_ns": [], "echo_ns": [], "ticker_late_ns": [], "bytes": sent in bulk}, and
   the server's result has a "ticker_late_ns" of its own
+
+Either side may add {"carrier": what the payload went by}, where that is not given beforehand.
 
 `serve` returns {"verified": bool}. Content is checked outside of what is timed: before each message
 that is no round trip the server poisons the memory it has for it, and says "go". What `pattern`
@@ -37,8 +39,11 @@ __all__ = [
 Result: TypeAlias = dict[str, Any]
 """Plain JSON values."""
 
-PINGS = frozenset({"ping", "message-ping"})
+PINGS = frozenset({"ping", "message-ping", "same-host-ping"})
 """Kinds of round trips."""
+
+HOST_BULK = frozenset({"same-host", "same-host-pages"})
+"""Kinds of large arrays between processes of one host, by whatever way there is."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,9 @@ class Workload:
 
     kind: str
     """ "ping", "bulk", "gather", "many", "beside"; for messages that say what they hold
-    "message-ping", "message-bulk", "message-parts", "message-memory" or "message-object"."""
+    "message-ping", "message-bulk", "message-parts", "message-memory" or "message-object"; for
+    what one host has "same-host", "same-host-pages" (of 4 KiB, all of them), "same-host-memory"
+    or "same-host-ping"."""
 
     transport: str
     """ "tcp" or "unix"."""
@@ -64,13 +71,26 @@ class Workload:
     sockbuf: int | None = None
     """SO_SNDBUF and SO_RCVBUF of both ends; None: the system's own."""
 
+    warm_ups: int = 0
+    """Messages that are moved and checked before the first one that is measured."""
+
+    @property
+    def warming(self) -> range:
+        """The numbers of the messages that warm up."""
+        return range(self.warm_ups)
+
+    @property
+    def counted(self) -> range:
+        """The numbers of those that are measured."""
+        return range(self.warm_ups, self.warm_ups + self.count)
+
 
 class Contestant(Protocol):
     name: str
     """Unique, as printed in tables."""
 
     family: str
-    """ "C", "blocking", "asyncio", "uvloop", "trio" or "messages"."""
+    """ "C", "blocking", "asyncio", "uvloop", "trio", "messages" or "memory"."""
 
     settings: str
     """Its best reasonable settings, in one line."""

@@ -22,6 +22,7 @@ LIBRARIES = (
     "pyarrow",
     "distributed",
     "mpi4py",
+    "iceoryx2",
 )
 SYSCTLS = ("core/rmem_max", "core/wmem_max", "ipv4/tcp_rmem", "ipv4/tcp_wmem")
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from . import results as read
+from .plan import MIB, TRANSPORTS
 from .results import Results
 from .row import Row
-from .workloads import MIB, TRANSPORTS
 
 # A channel, and the bare stream of the same face.
 FACES = {

@@ -33,7 +33,7 @@ def parse() -> Options:
         prog="python -m benches.peers", description="pinwire beside its peers, in one run"
     )
     parser.add_argument("--quick", action="store_true", help="everything once, in small")
-    parser.add_argument("--only", metavar="WORKLOAD,...", default="", help="ping-64,bulk,...")
+    parser.add_argument("--only", metavar="WORKLOAD,...", default="", help="ping-64,same-host,...")
     parser.add_argument("--contestants", metavar="NAME,...", default="", help="by full name")
     parser.add_argument("--rounds", type=int, metavar="N", help="of every workload")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default {RESULTS}")

@@ -1,5 +1,6 @@
 """What messages hold: bytes that depend on the message's number and on where they stand."""
 
+import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,6 +69,16 @@ def landing(nbytes: int) -> Bytes:
     """Memory to send from or receive into: its pages are there already."""
     with not_counted():
         return np.full(nbytes, POISON, np.uint8)
+
+
+def small_pages(nbytes: int) -> Bytes:
+    """The same in pages of 4 KiB, where `landing` has huge ones if the machine gives any."""
+    with not_counted():
+        memory = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        array = np.frombuffer(memory, np.uint8)
+        array.fill(POISON)
+        return array
 
 
 def gather_buffers() -> list[Bytes]:

@@ -28,6 +28,10 @@ class Spread:
         known = [value for value in values if value is not None]
         return cls(median(known), min(known), max(known)) if known else None
 
+    def inverse(self, of: float = 1.0) -> "Spread":
+        """What comes of a speed when these are times, or the other way round."""
+        return Spread(of / self.median, of / self.high, of / self.low)
+
 
 def load(path: Path) -> Results:
     results: Results = json.loads(path.read_text())

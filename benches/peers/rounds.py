@@ -8,7 +8,7 @@ from typing import Any
 from .contestant import Workload
 from .contestants import Entry
 from .pair import Pair, PairError
-from .workloads import Plan
+from .plan import Plan
 
 # A contestant that fails this often in one workload does not take part in the rest of it.
 PATIENCE = 2

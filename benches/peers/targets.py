@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from . import message_targets
+from . import host_targets, message_targets
 from . import results as read
+from .plan import MIB, TRANSPORTS
 from .results import Results, Spread
 from .row import Row
-from .workloads import MIB, TRANSPORTS
 
 C, OURS, UVLOOP, BLOCKING = "C loop", "pinwire asyncio", "pinwire uvloop", "pinwire blocking"
 BULK = {"16M": "16 MiB", "256M": "256 MiB", "1G": "1 GiB"}
@@ -27,6 +27,7 @@ def rows(results: Results) -> list[Row]:
         _costs,
         _import_time,
         message_targets.rows,
+        host_targets.rows,
     )
     return [row for part in parts for row in part(results)]
 
@@ -117,7 +118,7 @@ def _many(results: Results) -> Iterator[Row]:
             if families.get(name) in {"asyncio", "uvloop"} and not name.startswith("pinwire")
         ]
         ratio = read.ratios_to_best(entry, OURS, peers, read.total_seconds)
-        speed = ratio and Spread(1 / ratio.median, 1 / ratio.high, 1 / ratio.low)
+        speed = ratio and ratio.inverse()
         text = f"64 connections, {transport}: {OURS}'s speed / the best asyncio or uvloop peer's"
         yield Row(text, 1.2, False, speed)
     for transport in TRANSPORTS:

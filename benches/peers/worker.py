@@ -1,14 +1,13 @@
 """One side of one contestant: a process that idles until it is told to serve or to drive."""
 
-import ctypes
 import os
-import signal
 import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
 from . import summary
 from .contestants import load
+from .dying import end_with_parent
 from .meter import Call
 from .placement import placed
 
@@ -17,7 +16,7 @@ def work(control: Connection, module: str, name: str) -> None:
     """Answer ("serve", workload) and ("drive", workload, address) until the parent hangs up."""
     # A group of its own, so that programs it has started end with it.
     os.setpgid(0, 0)
-    _end_with_parent()
+    end_with_parent()
     contestant = load(module, name)
     control.send(("started", None))
     while True:
@@ -38,9 +37,3 @@ def work(control: Connection, module: str, name: str) -> None:
             reason = "".join(traceback.format_exception_only(error)).strip()
             control.send(("failed", reason))
             return
-
-
-def _end_with_parent() -> None:
-    # Should the benchmark be killed while a contestant waits or spins for ever (prctl(2)).
-    set_death_signal = 1
-    ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)

@@ -1,14 +1,11 @@
 """What is measured, and how much of it: for a full run, and for the quick one."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from . import host_workloads
 from .contestant import Workload
 from .pattern import GATHER_BYTES, SMALL_TOTAL
-
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-
-TRANSPORTS = ("tcp", "unix")
+from .plan import GIB, KIB, MIB, TRANSPORTS, Plan
 
 # The same for everybody who can be told, large enough that a call moves as much as it likes.
 WANTED_SOCKBUF = 1 * MIB
@@ -19,20 +16,6 @@ FRAME_BYTES = 800_000_000
 # Those whose gigabyte takes a second: the others' 256 MiB say the same in a quarter of the time.
 GIGABYTE = ("C loop", "socket", "asyncio sock_*", "pinwire asyncio", "pinwire blocking")
 GIGABYTE_SAME_BUFFERS = ("C loop", "pinwire asyncio")
-
-
-@dataclass(frozen=True)
-class Plan:
-    workload: Workload
-    rounds: int
-    only: tuple[str, ...] | None = None
-    """Names, or beginnings of names; None for all who take it."""
-    anew: bool = False
-    """Every round in new processes: memory that an earlier workload has freed, but its process has
-    kept, would hide what this one takes."""
-
-    def invites(self, name: str) -> bool:
-        return self.only is None or any(name.startswith(start) for start in self.only)
 
 
 def full() -> list[Plan]:
@@ -67,7 +50,12 @@ def full() -> list[Plan]:
             Plan(Workload("many-64", "many", transport, 64 * KIB, 16, 64), 5),
             Plan(Workload("many-1000", "many", transport, 64 * KIB, 2, 1000), 5),
         ]
-    return [*plans, Plan(Workload("beside", "beside", "tcp", 64 * MIB, 0), 5), *_messages()]
+    return [
+        *plans,
+        Plan(Workload("beside", "beside", "tcp", 64 * MIB, 0), 5),
+        *_messages(),
+        *host_workloads.full(),
+    ]
 
 
 def quick() -> list[Plan]:
@@ -91,6 +79,7 @@ def quick() -> list[Plan]:
         Plan(Workload("many-100", "many", "unix", 64 * KIB, 2, 100), 1),
         Plan(Workload("beside", "beside", "tcp", MIB, 0), 1, ("pinwire asyncio", "asyncio sock")),
         *_quick_messages(),
+        *host_workloads.quick(),
     ]
 
 

@@ -13,7 +13,7 @@ enum { HEADER = 64, PART = 64 * 1024, PARTS = 100, POISON = 0xAA };
 struct workload {
     const char *kind, *transport;
     size_t size;
-    int count, connections, sockbuf;
+    int count, connections, sockbuf, warm_ups;
 };
 
 /* sockets.c: a name is "127.0.0.1:port" or "@abstract". */
@@ -34,6 +34,7 @@ uint64_t now_ns(void);
 
 /* memory.c: messages, different for every number. */
 void *landing(size_t bytes);
+void *landing_in(size_t bytes, int advice); /* as landing; pages as madvise(2) is told */
 void fill(void *memory, size_t bytes, uint64_t number);
 int matches(const void *memory, size_t bytes, uint64_t number);
 void poison(void *memory, size_t bytes);

@@ -1,4 +1,4 @@
-/* The C contestant: loop serve|drive kind transport size count connections sockbuf [name].
+/* The C contestant: loop serve|drive kind transport size count connections sockbuf warm-ups [name].
  *
  * A server prints its name in a line of its own, then, as a client does, its result as JSON.
  * "loop ready transport size batch batches" times send(2) calls that never wait.
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static const char GO = 'g', ACK = 'a';
@@ -72,12 +73,19 @@ struct message {
     int count;
 };
 
+/* As NumPy has it, which asks for huge pages from 4 MiB on, where that is compared; or without. */
+static void *memory_for(const struct workload *work, size_t bytes) {
+    if (!strcmp(work->kind, "same-host-pages")) return landing_in(bytes, MADV_NOHUGEPAGE);
+    if (strcmp(work->kind, "same-host") || bytes < 4 << 20) return landing(bytes);
+    return landing_in(bytes, MADV_HUGEPAGE);
+}
+
 static void allocate(struct message *message, const struct workload *work) {
     int gathers = !strcmp(work->kind, "gather");
     message->count = gathers ? 1 + PARTS : 1;
     for (int i = 0; i < message->count; i++) {
         size_t bytes = !gathers ? work->size : i ? PART : HEADER;
-        message->parts[i] = (struct iovec){landing(bytes), bytes};
+        message->parts[i] = (struct iovec){memory_for(work, bytes), bytes};
     }
 }
 
@@ -85,8 +93,8 @@ static void serve_messages(const struct workload *work, int fd) {
     static struct message message;
     int verified = 1;
     allocate(&message, work);
-    meter_begin();
-    for (int i = 0; i < work->count; i++) {
+    for (int i = 0; i < work->warm_ups + work->count; i++) {
+        if (i == work->warm_ups) meter_begin();
         for (int p = 0; p < message.count; p++)
             poison(message.parts[p].iov_base, message.parts[p].iov_len);
         memcpy(message.left, message.parts, sizeof message.parts);
@@ -105,8 +113,8 @@ static void drive_messages(const struct workload *work, int fd) {
     static struct message message;
     double *times = calloc(work->count, sizeof *times);
     allocate(&message, work);
-    meter_begin();
-    for (int i = 0; i < work->count; i++) {
+    for (int i = 0; i < work->warm_ups + work->count; i++) {
+        if (i == work->warm_ups) meter_begin();
         for (int p = 0; p < message.count; p++)
             fill(message.parts[p].iov_base, message.parts[p].iov_len,
                  (uint64_t)i * message.count + p);
@@ -116,7 +124,7 @@ static void drive_messages(const struct workload *work, int fd) {
         if (message.count == 1) send_all(fd, message.parts[0].iov_base, work->size);
         else sendmsg_all(fd, message.left, message.count);
         expect(fd, ACK);
-        times[i] = now() - began;
+        if (i >= work->warm_ups) times[i - work->warm_ups] = now() - began;
     }
     print_client("seconds", times, work->count, 1);
 }
@@ -141,10 +149,11 @@ static void ready(char **argv) {
 
 int main(int argc, char **argv) {
     if (argc == 6 && !strcmp(argv[1], "ready")) return ready(argv), 0;
-    if (argc < 8) return fputs("see the top of main.c\n", stderr), 2;
+    if (argc < 9) return fputs("see the top of main.c\n", stderr), 2;
     struct workload work = {
         .kind = argv[2], .transport = argv[3], .size = atol(argv[4]),
         .count = atoi(argv[5]), .connections = atoi(argv[6]), .sockbuf = atoi(argv[7]),
+        .warm_ups = atoi(argv[8]),
     };
     int many = !strcmp(work.kind, "many"), ping = !strcmp(work.kind, "ping");
     alarm(120); /* Nobody waits longer, should the benchmark itself be killed. */
@@ -155,7 +164,7 @@ int main(int argc, char **argv) {
         fflush(stdout);
         if (many) serve_many(&work, listener);
         else (ping ? serve_ping : serve_messages)(&work, accepted(listener, &work));
-    } else if (many) drive_many(&work, argv[8]);
-    else (ping ? drive_ping : drive_messages)(&work, connected(&work, argv[8]));
+    } else if (many) drive_many(&work, argv[9]);
+    else (ping ? drive_ping : drive_messages)(&work, connected(&work, argv[9]));
     return 0;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -68,6 +69,15 @@ static uint64_t word(uint64_t number, size_t index) {
 void *landing(size_t bytes) {
     void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (!memory) fail("aligned_alloc");
+    memset(memory, POISON, bytes);
+    return memory;
+}
+
+void *landing_in(size_t bytes, int advice) {
+    size_t page = 2 << 20, whole = (bytes + page - 1) / page * page;
+    void *memory = aligned_alloc(page, whole);
+    if (!memory) fail("aligned_alloc");
+    if (madvise(memory, whole, advice)) fail("madvise");
     memset(memory, POISON, bytes);
     return memory;
 }

@@ -16,12 +16,17 @@ MODULES = (
     "trio_",
     "anyio_",
     "pyzmq_",
+    "pyzmq_arrays",
     "pyzmq_pickle",
     "multiprocessing_",
     "pynng_",
     "flight",
     "dask_comm",
     "mpi",
+    "mpich",
+    "openmpi",
+    "iceoryx2_",
+    "memcpy",
 )
 
 C_LOOP = "C loop"

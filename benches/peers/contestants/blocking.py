@@ -11,7 +11,7 @@ from ..contestant import PINGS, Contestant, Result, Workload, measured, poison
 from ..pattern import fill_parts, parts_match
 from . import objects, sockets
 from .flows import ACK, GO, parts_of, whole
-from .kit import Buffer, Landed
+from .kit import Buffer, Landed, carried
 
 
 class BlockingWire(Protocol):
@@ -66,7 +66,7 @@ class BlockingContestant:
 
     def drive(self, workload: Workload, address: str) -> Result:
         wire = self.opener.connect(workload, address)
-        result = _client(workload)(wire, workload)
+        result = _client(workload)(wire, workload) | carried(wire)
         wire.close()
         return result
 
@@ -109,18 +109,22 @@ def drive_ping(wire: BlockingWire, workload: Workload) -> Result:
 
 
 def serve_messages(wire: BlockingWire, workload: Workload) -> Result:
-    parts, verified = parts_of(workload), True
+    parts = parts_of(workload)
+
+    def receive(number: int) -> bool:
+        poison(*parts)
+        wire.send(GO)
+        if len(parts) == 1:
+            wire.recv(parts[0])
+        else:
+            wire.recv_parts(parts)
+        wire.send(ACK)
+        return parts_match(parts, number)
+
+    verified = [receive(number) for number in workload.warming]
     with measured():
-        for number in range(workload.count):
-            poison(*parts)
-            wire.send(GO)
-            if len(parts) == 1:
-                wire.recv(parts[0])
-            else:
-                wire.recv_parts(parts)
-            wire.send(ACK)
-            verified &= parts_match(parts, number)
-    return {"verified": verified}
+        verified += [receive(number) for number in workload.counted]
+    return {"verified": all(verified)}
 
 
 def serve_fresh(wire: BlockingFreshWire, workload: Workload) -> Result:
@@ -138,19 +142,23 @@ def serve_fresh(wire: BlockingFreshWire, workload: Workload) -> Result:
 
 
 def drive_messages(wire: BlockingWire, workload: Workload) -> Result:
-    parts, seconds = parts_of(workload), []
-    sign = memoryview(bytearray(1))
+    parts, sign = parts_of(workload), memoryview(bytearray(1))
+
+    def send(number: int) -> float:
+        fill_parts(parts, number)
+        wire.recv(sign)
+        began = time.perf_counter()
+        if len(parts) == 1:
+            wire.send(parts[0])
+        else:
+            wire.send_parts(parts)
+        wire.recv(sign)
+        return time.perf_counter() - began
+
+    for number in workload.warming:
+        send(number)
     with measured():
-        for number in range(workload.count):
-            fill_parts(parts, number)
-            wire.recv(sign)
-            began = time.perf_counter()
-            if len(parts) == 1:
-                wire.send(parts[0])
-            else:
-                wire.send_parts(parts)
-            wire.recv(sign)
-            seconds.append(time.perf_counter() - began)
+        seconds = [send(number) for number in workload.counted]
     return {"seconds": seconds}
 
 

@@ -6,12 +6,16 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from ..contestant import Contestant, Result, Workload
+from ..contestant import HOST_BULK, Contestant, Result, Workload
+from .over_unix import OverUnix
 
 SOURCES = Path(__file__).parent.parent / "c"
 
 # Where the compiled program is: set by the benchmark before it starts anybody.
 PROGRAM = "PINWIRE_BENCH_C_LOOP"
+
+# Within one host: what lets sockets move as much at a time as they can.
+HOST_SOCKBUF = 4 * 1024 * 1024
 
 
 def build(folder: Path) -> str | None:
@@ -41,11 +45,12 @@ class CLoop:
     family = "C"
     settings = (
         "blocking send and recv of all that is left, sendmsg and recvmsg for gather, a thread for"
-        " each of many connections; TCP_NODELAY; cc -O2"
+        " each of many connections; TCP_NODELAY; cc -O2; on one host socket buffers of 4 MiB (or"
+        " what the system grants), memory in huge pages from 4 MiB on as NumPy's"
     )
 
     def takes(self, workload: Workload) -> bool:
-        return workload.kind in {"ping", "bulk", "gather", "many"}
+        return workload.kind in {"ping", "bulk", "gather", "many"} | HOST_BULK
 
     def serve(self, workload: Workload, ready: Callable[[str], None]) -> Result:
         with _start("serve", workload) as program:
@@ -59,7 +64,8 @@ class CLoop:
 
 
 def _start(side: str, workload: Workload, *address: str) -> subprocess.Popen[str]:
-    numbers = [workload.size, workload.count, workload.connections, workload.sockbuf or 0]
+    sockbuf = HOST_SOCKBUF if workload.kind in HOST_BULK else workload.sockbuf or 0
+    numbers = [workload.size, workload.count, workload.connections, sockbuf, workload.warm_ups]
     command = [os.environ[PROGRAM], side, workload.kind, workload.transport, *map(str, numbers)]
     return subprocess.Popen(
         [*command, *address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -74,4 +80,4 @@ def _result(program: subprocess.Popen[str]) -> Result:
     return result
 
 
-CONTESTANTS: tuple[Contestant, ...] = (CLoop(),)
+CONTESTANTS: tuple[Contestant, ...] = (CLoop(), OverUnix("C loop, unix", CLoop()))

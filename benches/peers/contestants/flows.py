@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..contestant import (
+    HOST_BULK,
     PINGS,
     Result,
     Workload,
@@ -15,11 +16,14 @@ from ..contestant import (
     poison,
     small_arrays,
 )
-from ..pattern import Bytes, fill_parts, parts_match
+from ..pattern import Bytes, fill_parts, parts_match, small_pages
 from . import beside, many, objects
-from .kit import Buffer, FreshWire, Kit, Wire
+from .kit import Buffer, FreshWire, Kit, Wire, carried
 
 GO, ACK = b"g", b"a"
+
+# Kinds whose messages are arrays, not just bytes.
+OF_ARRAYS = HOST_BULK | {"message-parts", "same-host-memory"}
 
 Flow: TypeAlias = Callable[[Any, Workload], Awaitable[Result]]
 
@@ -68,7 +72,7 @@ class LoopContestant:
                 result.update(await beside.drive(self.kit, workload, address))
             else:
                 wire = await self.kit.connect(workload, address)
-                result.update(await _client(workload)(wire, workload))
+                result.update(await _client(workload)(wire, workload) | carried(wire))
                 await wire.close()
 
         self.kit.run(main)
@@ -113,18 +117,22 @@ async def drive_ping(wire: Wire, workload: Workload) -> Result:
 
 
 async def serve_messages(wire: Wire, workload: Workload) -> Result:
-    parts, verified = parts_of(workload), True
+    parts = parts_of(workload)
+
+    async def receive(number: int) -> bool:
+        poison(*parts)
+        await wire.send(GO)
+        if len(parts) == 1:
+            await wire.recv(parts[0])
+        else:
+            await wire.recv_parts(parts)
+        await wire.send(ACK)
+        return parts_match(parts, number)
+
+    verified = [await receive(number) for number in workload.warming]
     with measured():
-        for number in range(workload.count):
-            poison(*parts)
-            await wire.send(GO)
-            if len(parts) == 1:
-                await wire.recv(parts[0])
-            else:
-                await wire.recv_parts(parts)
-            await wire.send(ACK)
-            verified &= parts_match(parts, number)
-    return {"verified": verified}
+        verified += [await receive(number) for number in workload.counted]
+    return {"verified": all(verified)}
 
 
 async def serve_fresh(wire: FreshWire, workload: Workload) -> Result:
@@ -142,33 +150,43 @@ async def serve_fresh(wire: FreshWire, workload: Workload) -> Result:
 
 
 async def drive_messages(wire: Wire, workload: Workload) -> Result:
-    parts, seconds = parts_of(workload), []
-    sign = memoryview(bytearray(1))
+    parts, sign = parts_of(workload), memoryview(bytearray(1))
+
+    async def send(number: int) -> float:
+        fill_parts(parts, number)
+        await wire.recv(sign)
+        began = time.perf_counter()
+        if len(parts) == 1:
+            await wire.send(parts[0])
+        else:
+            await wire.send_parts(parts)
+        await wire.recv(sign)
+        return time.perf_counter() - began
+
+    for number in workload.warming:
+        await send(number)
     with measured():
-        for number in range(workload.count):
-            fill_parts(parts, number)
-            await wire.recv(sign)
-            began = time.perf_counter()
-            if len(parts) == 1:
-                await wire.send(parts[0])
-            else:
-                await wire.send_parts(parts)
-            await wire.recv(sign)
-            seconds.append(time.perf_counter() - began)
+        seconds = [await send(number) for number in workload.counted]
     return {"seconds": seconds}
 
 
 def parts_of(workload: Workload) -> Sequence[Buffer]:
     """The pieces of memory one message is made of, as every library takes them."""
     arrays = arrays_of(workload)
-    # Arrays are what a message with many parts is for.
-    return arrays if workload.kind == "message-parts" else [memoryview(each) for each in arrays]
+    return arrays if workload.kind in OF_ARRAYS else [memoryview(each) for each in arrays]
 
 
 def arrays_of(workload: Workload) -> list[Bytes]:
     """The same as arrays."""
-    several = {"gather": gather_buffers, "message-parts": small_arrays}.get(workload.kind)
-    return several() if several else [landing(workload.size)]
+    match workload.kind:
+        case "gather":
+            return gather_buffers()
+        case "message-parts":
+            return small_arrays()
+        case "same-host-pages":
+            return [small_pages(workload.size)]
+        case _:
+            return [landing(workload.size)]
 
 
 def whole(parts: Sequence[Buffer], number: int, workload: Workload) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, TypeAlias
 
-from ..contestant import Workload
+from ..contestant import Result, Workload
 from . import sockets
 
 Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
@@ -32,6 +32,12 @@ class FreshWire(Wire, Protocol):
     """One that also receives into memory which it makes."""
 
     def recv_fresh(self) -> Awaitable[Landed]: ...
+
+
+def carried(wire: object) -> Result:
+    """By what the payload has moved, of a wire that can take several ways and says which."""
+    carrier = getattr(wire, "carrier", None)
+    return {} if carrier is None else {"carrier": carrier}
 
 
 Accept: TypeAlias = Callable[[], Awaitable[Wire]]

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -28,12 +28,16 @@ class StreamWire:
         self.close = stream.close
 
 
+async def stream_wire(stream: Any) -> StreamWire:
+    return StreamWire(stream)
+
+
 class PinwireKit(LoopKit):
     def __init__(
         self,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
         busy_poll: float = 0.0,
-        wrap: Callable[[Any], Wire] = StreamWire,
+        wrap: Callable[[Any], Awaitable[Wire]] = stream_wire,
     ) -> None:
         super().__init__(loop_factory)
         self._busy_poll, self._wrap = busy_poll, wrap
@@ -44,12 +48,13 @@ class PinwireKit(LoopKit):
         async with pinwire.listen(_listen_address(workload), **options) as listener:
 
             async def accept() -> Wire:
-                return self._wrap(await listener.accept())
+                return await self._wrap(await listener.accept())
 
             yield listener.address, accept
 
     async def connect(self, workload: Workload, address: str) -> Wire:
-        return self._wrap(await pinwire.connect(address, **_options(workload, self._busy_poll)))
+        options = _options(workload, self._busy_poll)
+        return await self._wrap(await pinwire.connect(address, **options))
 
 
 class PinwireBlocking:

@@ -1,6 +1,6 @@
 """Horizontal bars in panels side by side: a row a contestant, a panel a size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,8 @@ class Panel:
     title: str
     bars: Mapping[str, tuple[float, ...]]
     """By contestant, the parts that are stacked into its bar."""
+    reference: Callable[[str], bool] = is_c
+    """Whose bar's length all the others are held against, by a vertical line."""
 
 
 def draw(
@@ -50,11 +52,11 @@ def _fill(axes: Axes, panel: Panel, names: Sequence[str], share: float) -> None:
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
     axes.set_title(panel.title, loc="left", size=9, color=SOFT, pad=9)
-    longest = _longest(panel)
+    line = next((sum(parts) for name, parts in panel.bars.items() if panel.reference(name)), None)
+    longest = max(_longest(panel), line or 0.0)
     # The figures stand right of the bars, in as much room as they take on paper.
     figures_width = longest * 0.048 / (share - 0.055)
     axes.set_xlim(0, longest + figures_width * 1.15)
-    line = next((sum(parts) for name, parts in panel.bars.items() if is_c(name)), None)
     if line is not None:
         axes.plot([line, line], [-0.5, len(names) - 0.5], color=REFERENCE, lw=0.9, zorder=3)
     for row, name in enumerate(names):
@@ -64,7 +66,7 @@ def _fill(axes: Axes, panel: Panel, names: Sequence[str], share: float) -> None:
             continue
         _bar(axes, row, name, parts, longest)
         gap, end = figures_width * 0.13, min(sum(parts), longest)
-        # Never across the C loop's line.
+        # Never across the reference's line.
         if line is not None and end < line < end + figures_width:
             end = line
         _label(axes, end + gap, row, name, figures(sum(parts)))

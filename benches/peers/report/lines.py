@@ -1,18 +1,19 @@
 """What the tables and plots show of one workload: a line a contestant, over all rounds."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 from typing import Any
 
 from .. import results as read
+from ..contestant import HOST_BULK
 from ..results import Entry, Metric, Results, Sides, Spread
-from .style import is_c, ours
+from .style import is_c, is_memcpy, ours
 
 GB = 1e9
 # Kinds with a speed: one message at a time, timed until it is there.
-BULK = frozenset({"bulk", "gather", "message-bulk", "message-parts", "message-object"})
+BULK = HOST_BULK | {"bulk", "gather", "message-bulk", "message-parts", "message-object"}
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,14 @@ class Line:
     """The C loop's time over this one's: its share of the C loop's speed."""
     of_pinwire: Spread | None
     """The same with the quickest of pinwire."""
+    of_memcpy: Spread | None
+    """The same with a copy inside one process."""
     cpu: tuple[float, float] | None
     """CPU seconds per GB, client and server."""
     memory: tuple[float, float] | None
     """Peak bytes above the arrays, client and server."""
+    carrier: str | None
+    """What the payload went by, for those who choose."""
     correct: bool
     """Whether both sides found in every round what was sent."""
 
@@ -76,7 +81,6 @@ class Table:
         time = read.over_rounds(self.entry, name, metric)
         if time is None:
             return None
-        names = read.names_in(self.entry)
         bulk = self.kind in BULK
         tail = TAILS.get(self.kind)
         gigabytes = self.size * int(self.workload["count"]) / GB
@@ -84,19 +88,27 @@ class Table:
             name=name,
             time=time,
             tail=read.over_rounds(self.entry, name, tail) if tail else None,
-            speed=_inverse(time, self.size) if bulk else None,
-            of_c=_inverse(
-                read.ratios_to_best(self.entry, name, [x for x in names if is_c(x)], metric)
-            ),
-            of_pinwire=_inverse(
-                read.ratios_to_best(self.entry, name, [x for x in names if ours(x)], metric)
-            ),
+            speed=time.inverse(self.size) if bulk else None,
+            of_c=self._share(name, is_c),
+            of_pinwire=self._share(name, ours),
+            of_memcpy=self._share(name, is_memcpy),
             cpu=self._both(name, "cpu_seconds", gigabytes) if bulk else None,
             memory=self._both(name, "peak_bytes", 1.0),
+            carrier=self._carrier(name),
             correct=all(
                 side.get("verified", True) for both in self.sides(name) for side in both.values()
             ),
         )
+
+    def _share(self, name: str, reference: Callable[[str], bool]) -> Spread | None:
+        """Of the speed of the quickest that `reference` says yes to."""
+        others = [other for other in read.names_in(self.entry) if reference(other)]
+        time = read.ratios_to_best(self.entry, name, others, TIMES[self.kind])
+        return time and time.inverse()
+
+    def _carrier(self, name: str) -> str | None:
+        known = [both["client"].get("carrier") for both in self.sides(name)]
+        return " or ".join(sorted({carrier for carrier in known if carrier})) or None
 
     def _both(self, name: str, key: str, unit: float) -> tuple[float, float] | None:
         values = []
@@ -110,10 +122,6 @@ class Table:
 
 def tables(results: Results) -> list[Table]:
     return [Table(entry) for entry in results["workloads"]]
-
-
-def _inverse(spread: Spread | None, of: float = 1.0) -> Spread | None:
-    return spread and Spread(of / spread.median, of / spread.high, of / spread.low)
 
 
 def _seconds(metric: Metric) -> Metric:
@@ -139,13 +147,16 @@ TIMES: dict[str, Metric] = {
     "many": _seconds(read.total_seconds),
     "beside": _client("echo_ns", "median"),
     "message-ping": read.latency,
+    "same-host-ping": read.latency,
     **dict.fromkeys(
         ("message-bulk", "message-parts", "message-memory", "message-object"),
         _seconds(read.message_seconds),
     ),
+    **dict.fromkeys((*HOST_BULK, "same-host-memory"), _seconds(read.message_seconds)),
 }
 TAILS: dict[str, Metric] = {
     "ping": _client("latencies_ns", "p99"),
     "beside": _client("echo_ns", "p99"),
     "message-ping": _client("latencies_ns", "p99"),
+    "same-host-ping": _client("latencies_ns", "p99"),
 }

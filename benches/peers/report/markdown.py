@@ -34,6 +34,14 @@ READING = """\
 - Arrays as a message, or as an object, come with a header that says what they are. A channel stands
   there beside its bare stream, which moves the same bytes between sides that know how many they
   are; what is called *recv* receives into fresh memory, which the kernel has to clear.
+- What stands on one host goes from a NumPy array of one process into one of another that is there
+  already: memory that NumPy makes by itself, touched, used again, in huge pages from 4 MiB on
+  unless it says pages of 4 KiB; each connection has moved one such array before. Nobody is held to
+  a socket: *payload by* says what a channel took, *socket* is the same channel with
+  `same_host="off"`, and *unix* one over a unix socket where the others have TCP. *memcpy* is a
+  thread that copies such an array within its process and tells nobody. iceoryx2 lends memory to
+  those who make their data in it; from any array, into any array, it has to copy twice. *Share of
+  C* is there that of the quicker of the two C loops.
 - CPU seconds per GB are those of the whole process, user and system; memory is the peak above the
   arrays that either side has to hold anyway.
 - Everyone runs with the best settings that we know of; they stand above, to be corrected.
@@ -111,10 +119,14 @@ def _columns(table: Table) -> Iterator[tuple[str, Any]]:
         yield "share of C", lambda line: _spread(line.of_c)
     if any(line.of_pinwire for line in lines):
         yield "share of pinwire", lambda line: _spread(line.of_pinwire)
+    if any(line.of_memcpy for line in lines):
+        yield "share of memcpy", lambda line: _spread(line.of_memcpy)
     if any(line.speed and line.cpu for line in lines):
         yield "CPU s/GB, client + server", _cpu
     if any(line.memory for line in lines):
         yield "peak MiB, client + server", _memory
+    if any(line.carrier for line in lines):
+        yield "payload by", lambda line: line.carrier or "-"
 
 
 def _cpu(line: Line) -> str:
@@ -159,9 +171,16 @@ def _title(table: Table) -> str:
         "message-parts": "1,000 arrays of 4 KiB as one message",
         "message-memory": f"Memory for a message of {size_words(table.size)}, in new processes",
         "message-object": f"A DataFrame of {table.size / 1e6:g} MB as an object",
+        "same-host": f"An array of {size_words(table.size)} on one host",
+        "same-host-pages": f"An array of {size_words(table.size)} in pages of 4 KiB on one host",
+        "same-host-memory": f"Memory for {size_words(table.size)} on one host, in new processes",
+        "same-host-ping": f"Round trips of {size_words(table.size)} by channels on one host",
     }.get(table.kind, str(table.workload["name"]))
     buffers = table.workload.get("sockbuf")
     suffix = f", socket buffers of {size_words(buffers)}" if buffers else ""
+    # There each contestant takes the way that its name says.
+    if table.kind == "same-host":
+        return what
     return f"{what}, {'TCP' if table.transport == 'tcp' else 'unix socket'}{suffix}"
 
 

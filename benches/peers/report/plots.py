@@ -1,7 +1,7 @@
 """Which plots there are, and what goes into each."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from ..summary import edge_ns
 from . import bars, dots, ridges
 from .lines import Line, Table
+from .style import is_c, is_memcpy
 
 TRANSPORTS = {"tcp": "TCP", "unix": "unix sockets"}
 MESSAGES = {
@@ -36,6 +37,7 @@ def draw(tables: Sequence[Table], folder: Path) -> list[Plot]:
     drawn.append(_beside(tables, folder / "beside.png"))
     drawn.append(_cpu(tables, folder / "cpu.png"))
     drawn.append(_messages(tables, folder / "messages.png"))
+    drawn.append(_same_host(tables, folder / "same-host.png"))
     return [plot for plot in drawn if plot is not None]
 
 
@@ -158,9 +160,25 @@ def _messages(tables: Sequence[Table], path: Path) -> Plot | None:
     return Plot(path.name, "Throughput of messages over TCP by contestant and what they hold")
 
 
-def _speeds(table: Table, title: str) -> bars.Panel:
+def _same_host(tables: Sequence[Table], path: Path) -> Plot | None:
+    sizes = sorted((t for t in tables if t.kind == "same-host"), key=lambda table: table.size)
+    panels = [_speeds(table, size_words(table.size), is_memcpy) for table in sizes]
+    if not panels:
+        return None
+    bars.draw(
+        path,
+        "From an array of one process into an array of another",
+        "GB/s on one host, median, until the peer has said that it is there. Vertical line: memcpy"
+        " within one process.",
+        _ordered(panels, reverse=True),
+        panels,
+    )
+    return Plot(path.name, "Throughput on one host by contestant and size, beside memcpy")
+
+
+def _speeds(table: Table, title: str, reference: Callable[[str], bool] = is_c) -> bars.Panel:
     speeds = {line.name: (line.speed.median,) for line in table.lines if line.speed is not None}
-    return bars.Panel(title, speeds)
+    return bars.Panel(title, speeds, reference)
 
 
 def _bulk(tables: Iterable[Table]) -> list[Table]:

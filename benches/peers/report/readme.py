@@ -11,6 +11,8 @@ BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
 # Of rows that differ in transport, size or loop alone, the README shows one.
 LEFT_OUT = (
     ", unix",
+    "1 MiB",
+    "4 MiB",
     "16 MiB",
     "64 MiB",
     "1 GiB",

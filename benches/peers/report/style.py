@@ -52,8 +52,12 @@ def is_c(name: str) -> bool:
     return name == "C" or name.startswith("C ")
 
 
+def is_memcpy(name: str) -> bool:
+    return name == "memcpy"
+
+
 def colour(name: str) -> str:
-    if is_c(name):
+    if is_c(name) or is_memcpy(name):
         return REFERENCE
     return PINWIRE if ours(name) else OTHER
 
