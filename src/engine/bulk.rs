@@ -31,7 +31,7 @@ const SPIN: Duration = Duration::from_micros(10);
 const THRESHOLD: u64 = 256 * 1024;
 
 /// The same, of what is copied from another process: that takes a third of the time.
-const PULL_THRESHOLD: u64 = 1024 * 1024;
+const PULL_THRESHOLD: u64 = 2 * 1024 * 1024;
 
 /// A transfer that is in the hands of the runtime's workers.
 ///

@@ -13,10 +13,10 @@ use crate::sys;
 
 /// Bytes that one system call copies: between calls a thread looks whether it is to stop, which it
 /// has to find out within a millisecond, also where every page is touched for the first time.
-const PIECE: usize = 1024 * 1024;
+const PIECE: usize = 256 * 1024;
 
 /// Bytes left from which on a second thread helps.
-const SHARED_FROM: u64 = 4 * 1024 * 1024;
+const SHARED_FROM: u64 = 1024 * 1024;
 
 /// A pull that several threads work on.
 ///
@@ -71,8 +71,8 @@ impl Pulling {
         let mut state = self.lock();
         state.copying -= 1;
         state.transfer.copied(copied, piece.len);
-        if state.copying == 0 {
-            self.idle.notify_all();
+        if state.copying == 0 && state.ended {
+            self.idle.notify_one();
         }
         true
     }

@@ -104,8 +104,8 @@ impl Invited {
         &self.invitation
     }
 
-    /// The peer's answer, and the way for those that follow; None if it has not come yet.
-    pub fn answer(&mut self) -> io::Result<Option<(Arc<Socket>, Verdict)>> {
+    /// The peer's answer, and the way for those that follow, with these options; None if it has not come yet.
+    pub fn answer(&mut self, options: &Options) -> io::Result<Option<(Arc<Socket>, Verdict)>> {
         loop {
             match sys::accept(self.listener.as_fd()) {
                 Ok((visitor, _)) => self.visitors.push(visitor),
@@ -120,7 +120,7 @@ impl Invited {
         for visitor in self.visitors.drain(..) {
             match said(&visitor) {
                 Ok(Some((secret, answer))) if secret == self.invitation.secret => {
-                    let socket = Socket::new(visitor, None, &Options::default(), Opened::Here)?;
+                    let socket = Socket::new(visitor, None, options, Opened::Here)?;
                     return Ok(Some((socket, answer)));
                 }
                 Ok(Some(_)) => {}

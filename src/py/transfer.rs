@@ -109,6 +109,12 @@ impl Moving {
             Some(Outcome::Stopped) => self.grounded = true,
             None => {}
         }
+        if self.job.transfer.is_pull()
+            && self.may_fly()
+            && let Some(flow) = self.fly(py, &socket)?
+        {
+            return Ok(flow);
+        }
         loop {
             match self.job.attempt(py, &socket, CALL_ON_LOOP)? {
                 State::Done => return Ok(Flow::Moved(self.complete(py, &socket))),

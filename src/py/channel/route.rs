@@ -9,14 +9,14 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::base::BaseChannel;
-use crate::net::{Invited, Lease, here};
+use crate::net::{Invited, Lease, Options, here};
 use crate::py::base::BaseStream;
 use crate::sys;
 use crate::wire::{Flags, Verdict};
 
 /// From this many bytes on a part is offered, unless PINWIRE_OFFER_THRESHOLD says otherwise: below,
 /// an offer and its answer take longer than the bytes.
-const LARGE: u64 = 256 * 1024;
+const LARGE: u64 = 512 * 1024;
 
 /// How long a message waits for the peer to say hello, and then for its answer to the invitation,
 /// before it goes over the socket: a peer that receives answers in less than a millisecond.
@@ -106,10 +106,12 @@ impl Route {
 
     /// What to do with the next large message; for whoever has the turn to send.
     pub(super) fn turn(&self, py: Python<'_>, channel: &BaseChannel) -> PyResult<Turn> {
+        let busy_poll = channel.stream().get().socket().busy_poll();
+        let options = Options { busy_poll, ..Options::default() };
         let (next, turn) = match self.set(State::Untried(None)) {
             State::Untried(until) => invite(py, channel, until)?,
             State::Invited { forks, .. } if forks != sys::forks() => forked(),
-            State::Invited { mut invited, lease, until, forks } => match invited.answer() {
+            State::Invited { mut invited, lease, until, forks } => match invited.answer(&options) {
                 Ok(Some((socket, Verdict::Done))) => {
                     let answers = channel.stream().get().attach(py, socket)?;
                     let way = Arc::new(Way { answers, lease: Mutex::new(lease), forks });
