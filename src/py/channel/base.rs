@@ -1,5 +1,5 @@
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -35,6 +35,10 @@ pub(in crate::py) struct BaseChannel {
     route: Route,
     /// Who offers some to us.
     neighbour: Mutex<Option<Arc<Neighbour>>>,
+    /// Whether our hello says that this may be asked of us.
+    may_be_invited: bool,
+    /// Whether it has been.
+    invited: AtomicBool,
     /// Why the peer has lost its connection.
     violation: OnceLock<String>,
     /// What went wrong with a posted message, until somebody is told.
@@ -80,6 +84,8 @@ impl BaseChannel {
             theirs: OnceLock::new(),
             route,
             neighbour: Mutex::default(),
+            may_be_invited: host.is_some(),
+            invited: AtomicBool::new(false),
             violation: OnceLock::new(),
             failure: Mutex::new(None),
             counters: Counters::default(),
@@ -141,8 +147,9 @@ impl BaseChannel {
 
     /// The peer invites us to read what it is going to offer. What becomes of that, it hears.
     pub(super) fn follow(&self, py: Python<'_>, invitation: &Invitation) -> PyResult<()> {
-        if !self.options.same_host {
-            return Ok(());
+        if !self.may_be_invited || self.invited.swap(true, Ordering::Relaxed) {
+            let text = "the peer invites where nobody has asked for it, or once more";
+            return Err(self.break_off(py, text.to_owned()));
         }
         if let Ok(neighbour) = Neighbour::visit(invitation) {
             self.stream.get().attach(py, Arc::clone(neighbour.socket()))?;
