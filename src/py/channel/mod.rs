@@ -18,6 +18,7 @@ mod memory;
 mod message;
 mod meta;
 mod offered;
+mod offering;
 mod options;
 mod receiving;
 mod route;

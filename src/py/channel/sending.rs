@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use pyo3::exceptions::{PyConnectionError, PyOSError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -10,9 +11,10 @@ use pyo3::prelude::*;
 use smallvec::SmallVec;
 
 use super::base::BaseChannel;
-use super::route::{self, Turn, Way};
+use super::offering::{Large, Offered};
+use super::route::{self, Turn};
 use super::{layout, meta};
-use crate::mem::{Access, Block, Copying, Cursor, Region, Runs};
+use crate::mem::{Access, Copying, Cursor, Region};
 use crate::net::{Progress, State, Torn};
 use crate::py::base::BaseStream;
 use crate::py::convert;
@@ -23,9 +25,7 @@ use crate::py::payload::{self, Items, Pin, Pins, push};
 use crate::py::queue::Place;
 use crate::py::script::{Alarm, Next, Script};
 use crate::py::transfer::CALL_ON_LOOP;
-use crate::wire::{
-    ANSWER_LEN, Answer, Flags, Header, Kind, MAX_RUNS, Offer, Run, Verdict, WireError,
-};
+use crate::wire::{Flags, Header, Kind, Verdict, WireError};
 
 /// One message, from its place in the queue to the last byte.
 pub(super) struct Sending {
@@ -42,23 +42,6 @@ pub(super) struct Sending {
     hello: Option<Arc<Progress>>,
     payload: u64,
     progress: Arc<Progress>,
-}
-
-/// A message that may be offered.
-struct Large {
-    header: Header,
-    pins: Arc<Pins>,
-    copying: Copying,
-}
-
-/// An offer that stands.
-struct Offered {
-    way: Arc<Way>,
-    ticket: u64,
-    /// Bytes of what is offered.
-    bytes: u64,
-    /// Where the peer's answers go.
-    answer: Arc<Block>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -266,119 +249,47 @@ impl Sending {
 
     /// Wait for the peer's next answer.
     fn listen(&mut self) -> Next {
-        let offered = self.offered.as_ref().expect("this is about an offer");
-        let room = offered.answer.region();
-        // SAFETY: the block lives as long as the pins of the job, and nobody looks at it before
-        // that is over.
-        let cursor = unsafe { Cursor::over(Access::Write, room) };
-        let progress = Progress::new(room.len as u64, 0);
-        let pins = Pins::from_iter([Pin::Own(Arc::clone(&offered.answer))]);
         self.phase = Phase::Listening;
-        Next::Move(Job::part_of(&progress, cursor, pins))
+        Next::Move(self.offered.as_ref().expect("this is about an offer").listen())
+    }
+
+    /// The same, but not at once: however much the peer says, others have their turn, and the time
+    /// may be over.
+    fn listen_again(&mut self) -> Next {
+        self.phase = Phase::Offering;
+        Next::Nap(Duration::ZERO)
     }
 
     /// The peer has answered: what to do then, or nothing more.
     fn hear(&mut self) -> Option<Next> {
         let offered = self.offered.as_ref().expect("this is about an offer");
-        // Of an earlier offer, which was withdrawn, or nothing that a peer of ours says.
-        let Some(answer) = offered.heard() else { return Some(self.listen()) };
         let (_, nbytes) = self.progress.of_user();
         let header = self.progress.nbytes() - nbytes;
-        match answer {
-            Verdict::Progress(bytes) => {
+        match offered.heard() {
+            None => return Some(self.listen_again()),
+            Some(Verdict::Progress(bytes)) => {
                 self.progress.set(header + bytes.min(nbytes), header + nbytes);
-                Some(self.listen())
+                return Some(self.listen_again());
             }
-            Verdict::Done => {
+            Some(Verdict::Done) => {
                 let bytes = offered.bytes;
                 self.channel.get().counters.bytes_offered.fetch_add(bytes, Ordering::Relaxed);
-                self.offered = None;
                 self.jobs.clear();
                 self.progress.set(header + nbytes, header + nbytes);
-                None
             }
-            Verdict::Unreadable(errno) => {
-                self.offered = None;
+            Some(Verdict::Unreadable(errno)) => {
                 self.channel.get().route().give_up(errno);
                 self.progress.set(0, header + nbytes);
-                None
             }
         }
+        self.offered = None;
+        None
     }
 
     fn note_hello(&mut self) {
         if let Some(progress) = self.hello.take() {
             self.channel.get().said(progress.transferred());
         }
-    }
-}
-
-impl Large {
-    /// Offer its large parts, and send the others with the header. None if there are none that can
-    /// be offered.
-    fn offer(&self, py: Python<'_>, way: Arc<Way>) -> PyResult<Option<(Job, Offered)>> {
-        let mut offer = Offer::default();
-        let mut inline = Vec::new();
-        for (part, pin) in self.header.parts.iter().zip(self.pins.iter()) {
-            let runs = pin.runs(part.order)?;
-            let count = name(&runs, self.copying, &mut offer.runs);
-            offer.counts.push(count);
-            if count == 0 {
-                inline.push(runs);
-            }
-        }
-        if offer.runs.is_empty() {
-            return Ok(None);
-        }
-        offer.ticket = way.offer();
-        let ticket = offer.ticket;
-        let bytes = self.header.payload - offer.inline(&self.header.parts);
-        let answer = Arc::new(Block::new(ANSWER_LEN));
-        let offered = Offered { way, ticket, bytes, answer };
-        let header = Header { offer: Some(offer), ..self.header.clone() };
-        let (mut cursor, header) = encode(py, &header)?;
-        for runs in inline {
-            push(&mut cursor, runs, self.copying)?;
-        }
-        let progress = Progress::new(cursor.left() as u64, 0);
-        let pins = Pins::from_iter([Pin::Shared(Arc::clone(&self.pins)), Pin::Header(header)]);
-        Ok(Some((Job::part_of(&progress, cursor, pins), offered)))
-    }
-}
-
-/// Name the runs of a part, if it is large and they are not too many; gives how many.
-fn name(runs: &Runs, copying: Copying, all: &mut Vec<Run>) -> u32 {
-    let is_direct = Cursor::is_staged(runs, copying).is_ok_and(|staged| !staged);
-    if !is_direct || (runs.left() as u64) < route::threshold() {
-        return 0;
-    }
-    let room = MAX_RUNS as usize - all.len();
-    if runs.left() / runs.run_len() > room {
-        return 0;
-    }
-    let before = all.len();
-    let mut runs = runs.clone();
-    while let Some(region) = runs.next_run(usize::MAX) {
-        all.push(Run { address: region.base.addr() as u64, len: region.len as u64 });
-    }
-    (all.len() - before) as u32
-}
-
-impl Offered {
-    /// What the answer says of this offer.
-    fn heard(&self) -> Option<Verdict> {
-        let bytes = self.answer.region().base.cast::<[u8; ANSWER_LEN]>();
-        // SAFETY: the block has that many bytes, which the job before has filled; no other is under
-        // way.
-        let answer = Answer::parse(&unsafe { bytes.read() })?;
-        (answer.ticket == self.ticket).then_some(answer.verdict)
-    }
-}
-
-impl Drop for Offered {
-    fn drop(&mut self) {
-        // Before what is pinned is let go of.
-        self.way.withdraw();
     }
 }
 
@@ -443,7 +354,7 @@ impl Script for Sending {
 
     fn stream(&self) -> &Py<BaseStream> {
         match &self.offered {
-            Some(offered) if self.phase == Phase::Listening => &offered.way.answers,
+            Some(offered) if self.phase == Phase::Listening => offered.stream(),
             _ => self.channel.get().stream(),
         }
     }
@@ -473,7 +384,7 @@ impl Script for Sending {
             large.pins.traverse(visit)?;
         }
         if let Some(offered) = &self.offered {
-            visit.call(&offered.way.answers)?;
+            visit.call(offered.stream())?;
         }
         self.jobs.iter().try_for_each(|job| job.traverse(visit))
     }
@@ -493,7 +404,7 @@ impl Drop for Sending {
 }
 
 /// The header's bytes, and a cursor that begins with them.
-fn encode(py: Python<'_>, header: &Header) -> PyResult<(Cursor, Box<[u8]>)> {
+pub(super) fn encode(py: Python<'_>, header: &Header) -> PyResult<(Cursor, Box<[u8]>)> {
     let mut bytes = Vec::with_capacity(header.len());
     header.encode(&mut bytes).map_err(|error| over_limit(py, &error))?;
     let bytes = bytes.into_boxed_slice();
