@@ -1,22 +1,23 @@
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::guest::Guest;
 use super::inbox::Inbox;
 use super::memory::Pool;
 use super::options::Options;
 use super::route::Route;
 use crate::engine;
 use crate::mem::{Access, Cursor, Region};
-use crate::net::{Direction, Goal, Neighbour, Payload, Transfer, here};
+use crate::net::{Direction, Goal, Payload, Transfer, here};
 use crate::py::base::BaseStream;
 use crate::py::convert;
 use crate::py::errors::{busy, exception, refused, violated};
 use crate::py::queue::Queue;
-use crate::wire::{Flags, HELLO_LEN, Hello, Invitation, VERSION, WireError};
+use crate::wire::{Flags, HELLO_LEN, Hello, VERSION, WireError};
 
 /// What the channels of both faces share.
 #[pyclass(frozen, subclass, weakref, module = "pinwire._core")]
@@ -34,11 +35,7 @@ pub(in crate::py) struct BaseChannel {
     /// Which way large messages go.
     route: Route,
     /// Who offers some to us.
-    neighbour: Mutex<Option<Arc<Neighbour>>>,
-    /// Whether our hello says that this may be asked of us.
-    may_be_invited: bool,
-    /// Whether it has been.
-    invited: AtomicBool,
+    guest: Guest,
     /// Why the peer has lost its connection.
     violation: OnceLock<String>,
     /// What went wrong with a posted message, until somebody is told.
@@ -83,9 +80,7 @@ impl BaseChannel {
             said: Mutex::new(0),
             theirs: OnceLock::new(),
             route,
-            neighbour: Mutex::default(),
-            may_be_invited: host.is_some(),
-            invited: AtomicBool::new(false),
+            guest: Guest::new(host.is_some()),
             violation: OnceLock::new(),
             failure: Mutex::new(None),
             counters: Counters::default(),
@@ -140,26 +135,8 @@ impl BaseChannel {
         &self.route
     }
 
-    /// Who offers messages to us.
-    pub(super) fn neighbour(&self) -> Option<Arc<Neighbour>> {
-        self.lock_neighbour().clone()
-    }
-
-    /// The peer invites us to read what it is going to offer. What becomes of that, it hears.
-    pub(super) fn follow(&self, py: Python<'_>, invitation: &Invitation) -> PyResult<()> {
-        if !self.may_be_invited || self.invited.swap(true, Ordering::Relaxed) {
-            let text = "the peer invites where nobody has asked for it, or once more";
-            return Err(self.break_off(py, text.to_owned()));
-        }
-        if let Ok(neighbour) = Neighbour::visit(invitation) {
-            self.stream.get().attach(py, Arc::clone(neighbour.socket()))?;
-            *self.lock_neighbour() = Some(Arc::new(neighbour));
-        }
-        Ok(())
-    }
-
-    fn lock_neighbour(&self) -> MutexGuard<'_, Option<Arc<Neighbour>>> {
-        self.neighbour.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn guest(&self) -> &Guest {
+        &self.guest
     }
 
     /// A message is on its way.
@@ -283,7 +260,7 @@ impl BaseChannel {
 
     #[getter]
     fn transport(&self) -> &'static str {
-        if self.route.is_open() || self.lock_neighbour().is_some() {
+        if self.route.is_open() || self.guest.neighbour().is_some() {
             return "same-host";
         }
         if self.stream.get().socket().local().is_tcp() { "tcp" } else { "unix" }

@@ -1,15 +1,20 @@
 //! Channels: messages of arrays over a stream.
 //!
-//! `base` is what a channel is; `sending` and `receiving` are the scripts of its calls, `want` what
-//! is to become of a message, `inbox` what has come and was not asked for yet, `landing` the memory
-//! a payload goes to; `dtype`, `layout` and `meta` translate what a header says; `asyncio` and
-//! `blocking` are the faces.
+//! `base` is what a channel is; `sending` and `receiving` are the scripts of its calls, `composing`
+//! makes messages and `delivering` gives them out, `want` is what is to become of one, `inbox` what
+//! has come and was not asked for yet, `landing` the memory a payload goes to; `dtype`, `layout` and
+//! `meta` translate what a header says; `asyncio` and `blocking` are the faces. Past the socket:
+//! `route` finds the way to a peer on the same host and `offering` goes it, `guest` and `offered`
+//! are the other end.
 
 mod allocate;
 mod asyncio;
 mod base;
 mod blocking;
+mod composing;
+mod delivering;
 mod dtype;
+mod guest;
 mod header;
 mod inbox;
 mod landing;

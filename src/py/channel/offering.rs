@@ -1,0 +1,116 @@
+//! A large message, offered to a peer on the same host instead of being sent.
+#![allow(unsafe_code)] // Names the memory that an answer goes to.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use super::composing::encode;
+use super::route::{self, Way};
+use crate::mem::{Access, Block, Copying, Cursor, Runs};
+use crate::net::Progress;
+use crate::py::base::BaseStream;
+use crate::py::job::Job;
+use crate::py::payload::{Pin, Pins, push};
+use crate::wire::{ANSWER_LEN, Answer, Header, MAX_RUNS, Offer, Run, Verdict};
+
+/// A message that may be offered.
+pub(super) struct Large {
+    pub(super) header: Header,
+    pub(super) pins: Arc<Pins>,
+    pub(super) copying: Copying,
+}
+
+/// An offer that stands.
+pub(super) struct Offered {
+    way: Arc<Way>,
+    ticket: u64,
+    /// Bytes of what is offered.
+    pub(super) bytes: u64,
+    /// Where the peer's answers go.
+    answer: Arc<Block>,
+}
+
+impl Large {
+    /// Offer its large parts, and send the others with the header. None if there are none that can
+    /// be offered.
+    pub(super) fn offer(&self, py: Python<'_>, way: Arc<Way>) -> PyResult<Option<(Job, Offered)>> {
+        let mut offer = Offer::default();
+        let mut inline = Vec::new();
+        for (part, pin) in self.header.parts.iter().zip(self.pins.iter()) {
+            let runs = pin.runs(part.order)?;
+            let count = name(&runs, self.copying, &mut offer.runs);
+            offer.counts.push(count);
+            if count == 0 {
+                inline.push(runs);
+            }
+        }
+        if offer.runs.is_empty() {
+            return Ok(None);
+        }
+        offer.ticket = way.offer();
+        let ticket = offer.ticket;
+        let bytes = self.header.payload - offer.inline(&self.header.parts);
+        let answer = Arc::new(Block::new(ANSWER_LEN));
+        let offered = Offered { way, ticket, bytes, answer };
+        let header = Header { offer: Some(offer), ..self.header.clone() };
+        let (mut cursor, header) = encode(py, &header)?;
+        for runs in inline {
+            push(&mut cursor, runs, self.copying)?;
+        }
+        let progress = Progress::new(cursor.left() as u64, 0);
+        let pins = Pins::from_iter([Pin::Shared(Arc::clone(&self.pins)), Pin::Header(header)]);
+        Ok(Some((Job::part_of(&progress, cursor, pins), offered)))
+    }
+}
+
+/// Name the runs of a part, if it is large and they are not too many; gives how many.
+fn name(runs: &Runs, copying: Copying, all: &mut Vec<Run>) -> u32 {
+    let is_direct = Cursor::is_staged(runs, copying).is_ok_and(|staged| !staged);
+    if !is_direct || (runs.left() as u64) < route::threshold() {
+        return 0;
+    }
+    let room = MAX_RUNS as usize - all.len();
+    if runs.left() / runs.run_len() > room {
+        return 0;
+    }
+    let before = all.len();
+    let mut runs = runs.clone();
+    while let Some(region) = runs.next_run(usize::MAX) {
+        all.push(Run { address: region.base.addr() as u64, len: region.len as u64 });
+    }
+    (all.len() - before) as u32
+}
+
+impl Offered {
+    /// By what the peer answers.
+    pub(super) fn stream(&self) -> &Py<BaseStream> {
+        &self.way.answers
+    }
+
+    /// Wait for the peer's next answer.
+    pub(super) fn listen(&self) -> Job {
+        let room = self.answer.region();
+        // SAFETY: the block lives as long as the pins of the job, and nobody looks at it before
+        // that is over.
+        let cursor = unsafe { Cursor::over(Access::Write, room) };
+        let progress = Progress::new(room.len as u64, 0);
+        Job::part_of(&progress, cursor, Pins::from_iter([Pin::Own(Arc::clone(&self.answer))]))
+    }
+
+    /// What it says of this offer; nothing, if it is about an earlier one, which was withdrawn.
+    pub(super) fn heard(&self) -> Option<Verdict> {
+        let bytes = self.answer.region().base.cast::<[u8; ANSWER_LEN]>();
+        // SAFETY: the block has that many bytes, which the job before has filled; no other is under
+        // way.
+        let answer = Answer::parse(&unsafe { bytes.read() })?;
+        (answer.ticket == self.ticket).then_some(answer.verdict)
+    }
+}
+
+impl Drop for Offered {
+    fn drop(&mut self) {
+        // Before what is pinned is let go of.
+        self.way.withdraw();
+    }
+}
