@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -19,8 +20,11 @@ pub(super) struct BaseStream {
     /// One for each direction that has waited on a loop.
     waiters: [OnceLock<Py<Waiter>>; 2],
     /// Streams that end with this one.
-    attached: Mutex<Vec<Py<BaseStream>>>,
+    attached: Mutex<Vec<Attached>>,
 }
+
+/// A stream, and what else goes when it is closed.
+type Attached = (Py<BaseStream>, Option<Arc<dyn Any + Send + Sync>>);
 
 impl BaseStream {
     pub(super) fn new(socket: Arc<Socket>) -> BaseStream {
@@ -28,17 +32,22 @@ impl BaseStream {
     }
 
     /// A stream that ends with this one; not with a transfer of its own.
-    pub(super) fn attach(&self, py: Python<'_>, socket: Arc<Socket>) -> PyResult<Py<BaseStream>> {
+    pub(super) fn attach(
+        &self,
+        py: Python<'_>,
+        socket: Arc<Socket>,
+        with_it: Option<Arc<dyn Any + Send + Sync>>,
+    ) -> PyResult<Py<BaseStream>> {
         let stream = Py::new(py, BaseStream::new(socket))?;
-        self.lock_attached().push(stream.clone_ref(py));
+        self.lock_attached().push((stream.clone_ref(py), with_it));
         if !self.socket.handle().is_open() {
-            // Closed meanwhile, perhaps before it was attached.
-            stream.get().close(py);
+            // Meanwhile, perhaps before it was attached.
+            self.close(py);
         }
         Ok(stream)
     }
 
-    fn lock_attached(&self) -> MutexGuard<'_, Vec<Py<BaseStream>>> {
+    fn lock_attached(&self) -> MutexGuard<'_, Vec<Attached>> {
         self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -75,7 +84,7 @@ impl BaseStream {
         }
         drop(fd);
         let attached = std::mem::take(&mut *self.lock_attached());
-        for stream in attached {
+        for (stream, _) in attached {
             stream.get().close(py);
         }
     }
@@ -201,7 +210,7 @@ impl BaseStream {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.waiters.iter().try_for_each(|waiter| visit.call(waiter.get()))?;
         match self.attached.try_lock() {
-            Ok(attached) => attached.iter().try_for_each(|stream| visit.call(stream)),
+            Ok(attached) => attached.iter().try_for_each(|(stream, _)| visit.call(stream)),
             Err(_) => Ok(()),
         }
     }

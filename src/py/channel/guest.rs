@@ -1,7 +1,7 @@
 //! Whose memory this end reads large messages from.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pyo3::prelude::*;
 
@@ -11,7 +11,8 @@ use crate::wire::Invitation;
 
 /// The receiving side of a way past the socket.
 pub(super) struct Guest {
-    neighbour: Mutex<Option<Arc<Neighbour>>>,
+    /// Its stream has it, and lets it go when it is closed.
+    neighbour: Mutex<Weak<Neighbour>>,
     /// Whether our hello says that we may be invited.
     is_willing: bool,
     was_invited: AtomicBool,
@@ -24,7 +25,7 @@ impl Guest {
 
     /// Who offers messages to us.
     pub(super) fn neighbour(&self) -> Option<Arc<Neighbour>> {
-        self.lock().clone()
+        self.lock().upgrade()
     }
 
     /// The peer invites us to read what it is going to offer. What becomes of that, it hears.
@@ -39,13 +40,15 @@ impl Guest {
             return Err(channel.break_off(py, text.to_owned()));
         }
         if let Ok(neighbour) = Neighbour::visit(invitation) {
-            channel.stream().get().attach(py, Arc::clone(neighbour.socket()))?;
-            *self.lock() = Some(Arc::new(neighbour));
+            let socket = Arc::clone(neighbour.socket());
+            let neighbour = Arc::new(neighbour);
+            *self.lock() = Arc::downgrade(&neighbour);
+            channel.stream().get().attach(py, socket, Some(neighbour))?;
         }
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Neighbour>>> {
+    fn lock(&self) -> MutexGuard<'_, Weak<Neighbour>> {
         self.neighbour.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

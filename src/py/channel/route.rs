@@ -113,7 +113,7 @@ impl Route {
             State::Invited { forks, .. } if forks != sys::forks() => forked(),
             State::Invited { mut invited, lease, until, forks } => match invited.answer(&options) {
                 Ok(Some((socket, Verdict::Done))) => {
-                    let answers = channel.stream().get().attach(py, socket)?;
+                    let answers = channel.stream().get().attach(py, socket, None)?;
                     let way = Arc::new(Way { answers, lease: Mutex::new(lease), forks });
                     (State::Open(Arc::clone(&way)), Turn::Offer(way))
                 }
