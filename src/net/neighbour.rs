@@ -106,30 +106,30 @@ impl Invited {
 
     /// The peer's answer, and the way for those that follow, with these options; None if it has not come yet.
     pub fn answer(&mut self, options: &Options) -> io::Result<Option<(Arc<Socket>, Verdict)>> {
+        let mut silent = std::mem::take(&mut self.visitors).into_iter();
         loop {
-            match sys::accept(self.listener.as_fd()) {
-                Ok((visitor, _)) => self.visitors.push(visitor),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
-            if self.visitors.len() > VISITORS {
-                self.visitors.remove(0);
-            }
-        }
-        let mut waiting = Vec::new();
-        for visitor in self.visitors.drain(..) {
+            let visitor = match silent.next() {
+                Some(visitor) => visitor,
+                None => match sys::accept(self.listener.as_fd()) {
+                    Ok((visitor, _)) => visitor,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                    Err(error) => return Err(error),
+                },
+            };
             match said(&visitor) {
                 Ok(Some((secret, answer))) if secret == self.invitation.secret => {
                     let socket = Socket::new(visitor, None, options, Opened::Here)?;
                     return Ok(Some((socket, answer)));
                 }
-                Ok(Some(_)) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => waiting.push(visitor),
-                Ok(None) | Err(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.visitors.push(visitor);
+                    if self.visitors.len() > VISITORS {
+                        self.visitors.remove(0);
+                    }
+                }
+                Ok(_) | Err(_) => {}
             }
         }
-        self.visitors = waiting;
-        Ok(None)
     }
 }
 
@@ -160,12 +160,18 @@ impl Neighbour {
         let socket = RawSocket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
         socket.connect(&door(invitation)?)?;
         let fd: OwnedFd = socket.into();
-        let pid = sys::peer_credentials(fd.as_fd())?.pid;
+        let sys::Credentials { pid, uid, .. } = sys::peer_credentials(fd.as_fd())?;
         let process = sys::peer_process(fd.as_fd()).ok();
         let socket = Socket::new(fd, None, &Options::default(), Opened::Here)?;
         let Invitation { address, nonce, .. } = *invitation;
         let neighbour = Neighbour { socket, pid, process, address, nonce };
-        let trial = neighbour.ticket();
+        let trial = if uid == sys::effective_user() {
+            neighbour.ticket()
+        } else {
+            // We may have rights that the sender has not, and it could become a program that it may
+            // not read (execve(2) of a set-user-ID file): nobody is to have us read it for him.
+            Err(io::Error::from_raw_os_error(libc::EPERM))
+        };
         let verdict = match &trial {
             Ok(_) => Verdict::Done,
             Err(error) => unreadable(error),

@@ -126,9 +126,10 @@ impl Job {
         let fd = socket.fd()?;
         let fd = fd.as_fd();
         let progress = self.transfer.progress();
-        let large = progress.left() >= RELEASE_GIL;
+        // What another process has mapped may take its time, however little it is.
+        let is_long = progress.left() >= RELEASE_GIL || self.transfer.is_pull();
         let transfer = &mut self.transfer;
-        if large {
+        if is_long {
             py.detach(|| engine::attempt(socket, fd, transfer, limit))
         } else {
             engine::attempt(socket, fd, transfer, limit)

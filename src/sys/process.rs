@@ -27,6 +27,12 @@ pub fn forks() -> u32 {
     FORKS.load(Ordering::Relaxed)
 }
 
+/// The effective user of this process (geteuid(2)).
+pub fn effective_user() -> u32 {
+    // SAFETY: it takes no arguments and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// Whether this is the thread the process started with, to which the kernel hands signals first.
 pub fn in_main_thread() -> bool {
     let forks = forks();

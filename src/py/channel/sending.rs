@@ -15,7 +15,7 @@ use super::offering::{Large, Offered};
 use super::route::Turn;
 use crate::net::{Progress, State, Torn};
 use crate::py::base::BaseStream;
-use crate::py::errors::{is_ours, refused};
+use crate::py::errors::{exception, is_ours, refused};
 use crate::py::job::Job;
 use crate::py::payload::{Pin, Pins};
 use crate::py::queue::Place;
@@ -127,6 +127,9 @@ impl Sending {
     /// Find its way: the next step to that, or none once the socket is to have it.
     fn find_way(&mut self, py: Python<'_>) -> PyResult<Option<Next>> {
         let Some(large) = &self.large else { return Ok(None) };
+        let socket = self.channel.get().stream().get().socket();
+        // It may have been closed while it looked.
+        drop(socket.fd().map_err(|error| exception(py, error, "the channel"))?);
         match self.channel.get().route().turn(py, self.channel.get())? {
             Turn::Send => Ok(None),
             Turn::Look(time) => Ok(Some(Next::Nap(time))),
