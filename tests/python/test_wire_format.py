@@ -15,7 +15,8 @@ from support import PATIENCE, received_blocking
 import pinwire
 from pinwire import _open, blocking
 
-PAGE = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "wire-format.md").read_text()
 HELLO = struct.Struct("<8sBBHIQ")
 PREFIX = struct.Struct("<B3sIIIQ")
 SIGNATURE = b"\x89PWIRE\r\n"
@@ -59,12 +60,24 @@ def header(descriptions=b"", parts=0, meta=b"", payload=0, kind=1, flags=bytes(3
     return hello() + PREFIX.pack(kind, flags, parts, *lengths, payload) + descriptions + meta
 
 
+def offered(runs=((4096, 1),), counts=(1,), announced=None, ticket=1, rest=0):
+    """A header of one part, a byte, with an offer."""
+    described = part()
+    offer = struct.pack("<QII", ticket, len(runs) if announced is None else announced, rest)
+    tail = struct.pack(f"<{len(counts)}I", *counts)
+    tail += b"".join(struct.pack("<QQ", *run) for run in runs)
+    prefix = PREFIX.pack(1, b"\1\0\0", len(counts), len(described), 0, 1)
+    return hello() + prefix + offer + described + tail
+
+
 VIOLATIONS = {
     "does not speak pinwire": b"\x89PNG",
     "speaks versions 2 to 3 of the wire format": hello(lowest=2, highest=3),
     "bytes of extensions": hello(announced=4097),
+    "an extension ends in the middle": hello(extensions=struct.pack("<HH", 9, 1)),
+    "a host of another length": hello(extensions=struct.pack("<HH25x", 1, 25)),
     "a message of an unknown kind": header(kind=4),
-    "flags that this version does not know": header(flags=b"\0\0\1"),
+    "flags that this version does not know": header(flags=b"\2\0\0"),
     "parts, and": header(parts=65_537),
     "bytes of descriptions": header(lengths=(4 * 2**20 + 1, 0)),
     "bytes of meta": header(lengths=(0, 65_537)),
@@ -76,12 +89,22 @@ VIOLATIONS = {
     "an array larger than any memory": header(part(shape=(2**63, 0)), 1),
     "arrays larger than any memory": header(part(shape=(2**62,)) * 2, 2, payload=2**63),
     "the parts do not make up the payload": header(part(), 1, payload=2),
+    "an object without its pickle": header(kind=2),
+    "an object of something else than bytes": header(part(b"|i1"), 1, payload=1, kind=2),
     "meta that is no MessagePack": header(meta=b"\x81"),
     "nests too deep": header(meta=b"\x81\x01" + b"\x91" * 17 + b"\x01"),
     "meta that is not one map": header(meta=b"\x80\x80"),
     "meta with extension types": header(meta=b"\x81\x01\xd4\x01\x00"),
     "meta that is no UTF-8": header(meta=b"\x81\x01\xa1\xff"),
     "meta with a container as a key": header(meta=b"\x81\x90\x01"),
+    "an invitation with a payload": header(kind=3, meta=bytes(88), payload=1),
+    "an invitation of another length": header(kind=3, meta=bytes(87)),
+    "an offer without an invitation": offered(),
+    "an offer without a ticket": offered(ticket=0),
+    "runs of memory, and": offered(announced=65_537),
+    "more runs than there are": offered(counts=(2,)),
+    "runs of no part": offered(counts=(0,)),
+    "runs that do not make up their part": offered(runs=((4096, 2),)),
     "a dtype that makes no sense": header(part(b"|O8", 8), 1, payload=8),
     "a dtype whose items have another size": header(part(b"<u2"), 1, payload=1),
 }
@@ -89,6 +112,29 @@ VIOLATIONS = {
 
 def test_violations_when_listed_then_each_is_made_here():
     assert [quoted(row[1]) for row in rows("Violations")] == [[text] for text in VIOLATIONS]
+
+
+def test_violations_when_the_code_finds_nonsense_then_the_page_lists_it():
+    found = set()
+    for path in (ROOT / "src" / "wire").glob("*.rs"):
+        found |= set(re.findall(r'Nonsense\(\s*"([^"]+)"', path.read_text()))
+    assert len(found) > 20
+    assert [text for text in found if not any(row in text for row in VIOLATIONS)] == []
+
+
+# More ways to the same errors, as the page words them.
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ("an invitation with a payload", header(kind=3, flags=b"\1\0\0", meta=bytes(88))),
+        ("an invitation with a payload", header(part(), 1, kind=3, meta=bytes(88))),
+        ("an offer without a ticket", offered(rest=1)),
+        ("runs that do not make up their part", offered(runs=((4096, 1), (4096, 0)), counts=(2,))),
+        ("runs that do not make up their part", offered(runs=((2**64 - 1, 1),))),
+    ],
+)
+def test_violation_when_it_comes_another_way_then_its_error_is_the_same(text, data, peers):
+    assert text in failure(*peers, data)
 
 
 @pytest.mark.parametrize(("what", "quote", "connection"), rows("Violations"))
@@ -129,6 +175,7 @@ AT_A_LIMIT = {
     "bytes of meta in a message": lambda n: header(lengths=(0, n)),
     "dimensions of an array": lambda n: header(part(shape=(1,) * n), 1, payload=1),
     "bytes of a dtype's text": lambda n: header(part(b"x" * n), 1, payload=1),
+    "runs of memory in an offer": lambda n: offered(announced=n),
 }
 
 
@@ -221,78 +268,3 @@ def test_dtype_when_it_is_sent_then_its_text_is_that_of_the_page(text, peers):
     size = HELLO.size + PREFIX.size + 8
     sent = received_blocking(raw, size + len(text))
     assert (sent[size - 2 : size], sent[size:]) == (struct.pack("<H", len(text)), text.encode())
-
-
-PARTS = [np.array([[1, 2, 3], [4, 5, 6]], "<i2", order="F"), np.array([258], ">u2")]
-META = {"step": 7}
-META_BYTES = b"\x81\xa4step\x07"
-
-
-def test_dump_when_a_message_is_sent_then_it_is_that_of_the_page(peers):
-    raw, channel = peers
-    channel.send(PARTS, meta=META, timeout=PATIENCE)
-    channel.stream.send_eof()
-    data = bytearray(4096)
-    with pytest.raises(pinwire.IncompleteTransferError) as caught:
-        raw.recv_exactly_into(data, timeout=PATIENCE)
-    dump = "\n".join(annotated(bytes(data[: caught.value.transferred])))
-    assert dump == page_dump(), f"the page should have:\n{dump}"
-
-
-def test_dump_when_its_bytes_are_received_then_they_make_the_message(peers):
-    raw, channel = peers
-    raw.send_buffer(bytes.fromhex("".join(line[6:29] for line in page_dump().splitlines())))
-    message = channel.recv(timeout=PATIENCE)
-    assert message.meta == META
-    for landed, sent in zip(message.parts, PARTS, strict=True):
-        np.testing.assert_array_equal(landed, sent)
-        assert (landed.dtype, landed.strides) == (sent.dtype, sent.strides)
-
-
-def page_dump():
-    return PAGE.rsplit("```\n", 2)[1].rstrip("\n")
-
-
-def annotated(data):
-    """Take a hello and a message apart, as the page says they are made."""
-    lines = []
-    at = 0
-
-    def take(kind, says, size=0):
-        nonlocal at
-        size = size or struct.calcsize("<" + kind)
-        piece = data[at : at + size]
-        value = piece.decode("latin-1") if kind == "s" else struct.unpack("<" + kind, piece)[0]
-        for start in range(0, size, 8):
-            text = says.format(value) if start == 0 else ""
-            bytes_ = piece[start : start + 8].hex(" ")
-            lines.append(f"{at + start:04x}  {bytes_:23}  {text}".rstrip())
-        at += size
-        return value
-
-    take("s", "hello: signature", 8)
-    take("B", "lowest version: {}")
-    take("B", "highest version: {}")
-    take("H", "bytes of extensions: {}")
-    take("I", "flags: {:#x}")
-    take("Q", "max_message_bytes: {:,}")
-    take("B", "header: kind {}")
-    take("s", "flags: none", 3)
-    count = take("I", "parts: {}")
-    take("I", "bytes of descriptions: {}")
-    meta = take("I", "bytes of meta: {}")
-    take("Q", "bytes of payload: {}")
-    for index in range(count):
-        take("I", f"part {index}: itemsize {{}}")
-        take("s", "order: {}", 1)
-        ndim = take("B", "dimensions: {}")
-        size = take("H", "bytes of dtype: {}")
-        take("s", "dtype: {}", size)
-        for axis in range(ndim):
-            take("Q", f"extent {axis}: {{}}")
-    assert data[at : at + meta] == META_BYTES
-    take("s", f"meta: {META}".replace("{", "{{").replace("}", "}}"), meta)
-    for index, array in enumerate(PARTS):
-        take("s", f"payload of part {index}: {array.ravel(order='K').tolist()}", array.nbytes)
-    assert at == len(data)
-    return lines
