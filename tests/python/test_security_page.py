@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs" / "security.md").read_text()
 LINES = " ".join(PAGE.split())
 (SNIPPET,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 HAS_YAMA = Path("/proc/sys/kernel/yama/ptrace_scope").exists()
-ARRAY = np.zeros(262_144, "u1")
+ARRAY = np.zeros(524_288, "u1")
 
 
 @pytest.mark.parametrize("pid", [-1, 0, 1])

@@ -27,7 +27,7 @@ MESSAGE, OFFER, ANSWERS = re.findall(r"^```\n(.*?)\n```$", DUMPS, re.DOTALL | re
 
 PARTS = [np.array([[1, 2, 3], [4, 5, 6]], "<i2", order="F"), np.array([258], ">u2")]
 META = {"step": 7}
-OFFERED = [np.full(262_144, 7, "u1"), np.array([258], ">u2")]
+OFFERED = [np.full(524_288, 7, "u1"), np.array([258], ">u2")]
 
 
 def bytes_of(block, *masked):
@@ -69,7 +69,7 @@ def test_dump_when_a_message_is_offered_then_it_is_that_of_the_page():
         first = take(theirs, HELLO_LEN + INVITATION_LEN)
         invitation = first[HELLO_LEN:]
         with visit(invitation, bytes_of(ANSWERS, invitation[40:72])):
-            assert sending.result() == 262_146
+            assert sending.result() == 524_290
         channel.stream.send_eof()
         dump = Dump(first + rest(theirs))
     dump.hello()

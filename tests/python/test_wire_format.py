@@ -99,6 +99,7 @@ VIOLATIONS = {
     "meta with a container as a key": header(meta=b"\x81\x90\x01"),
     "an invitation with a payload": header(kind=3, meta=bytes(88), payload=1),
     "an invitation of another length": header(kind=3, meta=bytes(87)),
+    "nobody has asked for it, or once more": header(kind=3, meta=bytes(88)),
     "an offer without an invitation": offered(),
     "an offer without a ticket": offered(ticket=0),
     "runs of memory, and": offered(announced=65_537),

@@ -34,7 +34,7 @@ import pinwire
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text()
 SECTION = " ".join(PAGE.split("\n## Same host\n")[1].split("\n## ")[0].split())
-THRESHOLD = 262_144
+THRESHOLD = 524_288
 STRETCH = 134_217_728
 ARRAY = np.arange(THRESHOLD, dtype="u1")
 PLAIN, OFFERED, INVITATION = b"\1\0\0\0", b"\1\1\0\0", b"\3\0\0\0"
@@ -155,12 +155,19 @@ def test_sender_when_the_way_for_answers_ends_then_the_peer_is_gone():
         assert sending.error().errno == errno.ECONNRESET
 
 
-def test_receiver_when_same_host_is_off_then_it_reads_over_an_invitation():
+@pytest.mark.parametrize(("same_host", "times"), [("off", 1), ("auto", 2)])
+def test_receiver_when_invited_unasked_or_twice_then_the_peer_loses_its_connection(
+    same_host, times
+):
     inviter = Inviter()
-    with inviter.listener, beside(same_host="off") as (theirs, channel):
-        theirs.sendall(inviter.invitation() + floats(5.0))
-        assert channel.recv(timeout=PATIENCE).parts[0] == [5.0]
+    with inviter.listener, beside(same_host=same_host) as (theirs, channel):
+        theirs.sendall(inviter.invitation() * times + floats(5.0))
+        for _ in range(2):
+            with pytest.raises(pinwire.ProtocolError, match="nobody has asked for it, or once"):
+                channel.recv(timeout=PATIENCE)
         inviter.listener.setblocking(False)
+        for _ in range(times - 1):
+            inviter.listener.accept()[0].close()
         with pytest.raises(BlockingIOError):
             inviter.listener.accept()
 
