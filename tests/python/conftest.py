@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 import uvloop
 from channels import FACES, Channels
+from host_pairs import Echo, EchoServer, Hosted
 
 import pinwire
 import pinwire.blocking
@@ -108,6 +109,47 @@ def face(request: pytest.FixtureRequest) -> Channels:
 def aio(request: pytest.FixtureRequest) -> Channels:
     """The faces whose calls can be cancelled."""
     return Channels(*request.param.split("-"))
+
+
+@pytest.fixture(params=COMBINATIONS)
+def host(request: pytest.FixtureRequest) -> Hosted:
+    """Pairs of channels on every face that go past the socket."""
+    return Hosted(*request.param.split("-"))
+
+
+@pytest.fixture(params=COMBINATIONS[:3])
+def aio_host(request: pytest.FixtureRequest) -> Hosted:
+    """Those whose calls can be cancelled."""
+    return Hosted(*request.param.split("-"))
+
+
+@pytest.fixture(scope="session")
+def echo_server() -> Iterator[EchoServer]:
+    """A program that sends back what it gets."""
+    server = EchoServer()
+    yield server
+    server.stop()
+
+
+# A face and a transport, and the face of the other process if there is one.
+ECHOES = ["asyncio-tcp-blocking", "uvloop-unix-uvloop", "blocking-tcp-uvloop"]
+ECHOES += ["asyncio-unix-here", "uvloop-tcp-here", "blocking-unix-here"]
+
+
+@pytest.fixture(params=ECHOES)
+def echo(request: pytest.FixtureRequest) -> Echo:
+    """Somebody who sends back what a channel sends, in this process or another."""
+    face, transport, theirs = request.param.split("-")
+    hosted = Hosted(face, transport)
+    if theirs == "here":
+        return Echo(hosted)
+    return Echo(hosted, request.getfixturevalue("echo_server"), theirs)
+
+
+@pytest.fixture
+def other_process(echo_server: EchoServer) -> Echo:
+    """The same in another process, where the face does not matter."""
+    return Echo(Hosted("asyncio", "unix"), echo_server, "blocking")
 
 
 @pytest.fixture
