@@ -29,7 +29,9 @@ SECRET = bytes(range(32))
 HELLO_LEN = 24 + 28
 INVITATION_LEN = 24 + 88
 
-SIZE = 1 << 20
+SIZE = 1 << 19
+"""Bytes of a message: just enough that a channel offers it."""
+
 DATA = pattern(SIZE)
 END = (1 << 64) - 1
 KERNEL = 0xFFFF_8000_0000_0000
@@ -118,8 +120,9 @@ def door(invited: Invitation, backlog: int = 16) -> socket.socket:
 
 def dial(invited: Invitation) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(PATIENCE)
+    # Without a timeout: with one it would not wait where there are others before the door.
     sock.connect(invited.door)
+    sock.settimeout(PATIENCE)
     return sock
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from hostile import MARGIN, descriptors, rest, rss
 from offers import (
     DONE,
     END,
+    HELLO_LEN,
     PROGRESS,
     SAME_HOST,
     SIZE,
@@ -22,7 +24,9 @@ from offers import (
     dial,
     host,
     invitee,
+    neighbours_hello,
     said,
+    taken,
     told,
 )
 from support import Call
@@ -89,10 +93,10 @@ def test_an_answer_when_it_makes_no_sense_then_the_send_waits_for_one_that_does(
     face.run(main())
 
 
-@pytest.mark.parametrize("bytes_read", [0, SIZE // 2, SIZE, SIZE + 1, END])
+@pytest.mark.parametrize("bytes_read", [SIZE // 2, SIZE + 1, END])
 def test_an_answer_when_progress_is_all_it_says_then_the_timeout_tells_no_more(face, bytes_read):
     async def main() -> None:
-        async with standing(face, timeout=0.1) as (_, answers, ticket, sending, invited):
+        async with standing(face, timeout=0.05) as (_, answers, ticket, sending, invited):
             answers.sendall(answer(ticket, PROGRESS, bytes_read))
             with pytest.raises(pinwire.TransferTimeoutError) as caught:
                 await sending
@@ -102,10 +106,10 @@ def test_an_answer_when_progress_is_all_it_says_then_the_timeout_tells_no_more(f
     face.run(main())
 
 
-@pytest.mark.parametrize("begun", [0, 1, 12, 23])
+@pytest.mark.parametrize("begun", [1, 23])
 def test_an_answer_when_only_its_start_comes_then_the_message_is_withdrawn(face, begun):
     async def main() -> None:
-        async with standing(face, timeout=0.1) as (receiver, answers, ticket, sending, invited):
+        async with standing(face, timeout=0.05) as (receiver, answers, ticket, sending, invited):
             answers.sendall(answer(ticket, DONE)[:begun])
             with pytest.raises(pinwire.TransferTimeoutError):
                 await sending
@@ -120,7 +124,7 @@ def test_an_answer_when_only_its_start_comes_then_the_message_is_withdrawn(face,
     face.run(main())
 
 
-@pytest.mark.parametrize("begun", [0, 1, 12, 23])
+@pytest.mark.parametrize("begun", [0, 1, 23])
 def test_an_answer_when_its_way_is_closed_in_the_middle_then_the_peer_is_gone(face, begun):
     async def main() -> None:
         async with standing(face) as (_, answers, ticket, sending, invited):
@@ -142,7 +146,7 @@ def test_answers_when_they_make_no_sense_and_do_not_end_then_the_timeout_holds(f
     async def main() -> None:
         over = threading.Event()
         before = rss()
-        async with standing(face, timeout=0.1) as (receiver, answers, _, sending, invited):
+        async with standing(face, timeout=0.05) as (receiver, answers, _, sending, invited):
             flood = Call(talk, answers, over)
             with pytest.raises(pinwire.TransferTimeoutError):
                 await sending
@@ -181,7 +185,6 @@ FIRST_WORDS = {
     "most-errno": (UNREADABLE, END, "the peer cannot read this process: "),
     "progress": (PROGRESS, 5, "the peer's answer means nothing"),
     # Nobody who was invited says that.
-    "no-verdict": (0, 0, UNANSWERED),
     "unknown-verdict": (4, 0, UNANSWERED),
 }
 
@@ -200,9 +203,7 @@ def test_an_invitation_when_it_is_not_taken_then_the_socket_has_every_byte(face,
     face.run(main())
 
 
-@pytest.mark.parametrize(
-    "secret", [b"", b"\0", bytes(32), bytes(55), bytes(56), bytes(1000)], ids=len
-)
+@pytest.mark.parametrize("secret", [b"", bytes(32), bytes(56)], ids=len)
 def test_an_invitation_when_it_is_never_answered_then_the_socket_has_every_byte(face, secret):
     async def main() -> None:
         async with invitee(face) as receiver:
@@ -271,5 +272,41 @@ def test_a_hello_when_it_is_of_another_host_then_nobody_is_invited(face, name):
             assert await receiver.has_sent()
             assert await sending == SIZE
             assert receiver.channel.stats().same_host == reason
+
+    face.run(main())
+
+
+@pytest.mark.parametrize("said_of_it", [0, 51])
+def test_a_hello_when_it_does_not_come_then_the_socket_has_every_byte(face, said_of_it):
+    async def main() -> None:
+        async with face.raw(same_host="auto") as (sock, channel):
+            sock.sendall(neighbours_hello()[:said_of_it])
+            receiver = Receiver(sock, channel)
+            sending = receiver.send()
+            assert len(await taken(sock, HELLO_LEN)) == HELLO_LEN
+            assert await receiver.has_sent()
+            assert await sending == SIZE
+            assert channel.stats().same_host == "untried"
+            sock.sendall(neighbours_hello()[said_of_it:])  # or else it waits for that to close
+
+    face.run(main())
+
+
+BAD_HOSTS = {
+    "short": (struct.pack("<HH", 1, 23) + bytes(23), "a host of another length"),
+    "long": (struct.pack("<HH", 1, 25) + bytes(25), "a host of another length"),
+    "cut": (host()[:-1], "an extension ends in the middle"),
+    "cut-early": (host() + b"\1\0\0", "an extension ends in the middle"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_HOSTS)
+def test_a_hello_when_its_host_makes_no_sense_then_the_liar_loses_its_connection(face, name):
+    async def main() -> None:
+        extensions, text = BAD_HOSTS[name]
+        async with invitee(face, extensions) as receiver:
+            with pytest.raises(pinwire.ProtocolError, match=text):
+                await receiver.channel.recv()
+            assert rest(receiver.sock) == b""
 
     face.run(main())
