@@ -1,0 +1,121 @@
+"""What a process may do to itself, or have done to it, so that others cannot read its memory."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 4, 22, 38
+SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC = 1, 1
+SECCOMP_MODE_FILTER, SECCOMP_RET_ERRNO, SECCOMP_RET_ALLOW = 2, 0x50000, 0x7FFF0000
+LOAD_NUMBER, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+CAPABILITIES_VERSION, CAP_SYS_PTRACE = 0x20080522, 19
+
+# Of the machine: process_vm_readv, seccomp, capget, capset.
+READ_PROCESS, SECCOMP, CAPGET, CAPSET = {
+    "x86_64": (310, 317, 125, 126),
+    "aarch64": (270, 277, 90, 91),
+}[os.uname().machine]
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = (
+        ("code", ctypes.c_uint16),
+        ("if_true", ctypes.c_uint8),
+        ("if_false", ctypes.c_uint8),
+        ("value", ctypes.c_uint32),
+    )
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_uint16), ("first", ctypes.POINTER(_Instruction)))
+
+
+def _check(result: int) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _filter(number: int) -> _Program:
+    """Have process_vm_readv(2) fail with this error."""
+    instructions = (_Instruction * 4)(
+        (LOAD_NUMBER, 0, 0, 0),
+        (JUMP_IF_EQUAL, 0, 1, READ_PROCESS),
+        (RETURN, 0, 0, SECCOMP_RET_ERRNO | number),
+        (RETURN, 0, 0, SECCOMP_RET_ALLOW),
+    )
+    return _Program(len(instructions), instructions)
+
+
+def _forbid_in_thread(number: int) -> None:
+    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    program = ctypes.byref(_filter(number))
+    _check(_libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0))
+
+
+def _forbid_in_process(number: int) -> None:
+    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    program = ctypes.byref(_filter(number))
+    _check(_libc.syscall(SECCOMP, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, program))
+
+
+def _become_nobody() -> None:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    _set_dumpable(1)  # what it was before; or else it could not look into its own /proc
+
+
+def _set_dumpable(value: int) -> None:
+    """Whether others of the same user may read it."""
+    _check(_libc.prctl(PR_SET_DUMPABLE, value, 0, 0, 0))
+
+
+def _drop_ptrace() -> None:
+    """Of the rights of root, let go of that to read everybody; without them there is none."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITIES_VERSION, 0)
+    # Effective, permitted and inheritable ones: 32 of each, and 32 more of each.
+    sets = (ctypes.c_uint32 * 6)()
+    _check(_libc.syscall(CAPGET, header, sets))
+    for index in range(3):
+        sets[index] &= ~(1 << CAP_SYS_PTRACE)
+    _check(_libc.syscall(CAPSET, header, sets))
+
+
+def _unshare(flags: int) -> None:
+    _check(_libc.unshare(flags))
+
+
+def _enter_pid_namespace() -> None:
+    """Only children are in it: one goes on, and its parent ends as it does."""
+    _unshare(CLONE_NEWPID)
+    if child := os.fork():
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+WAYS: dict[str, Callable[[], None]] = {
+    "nobody": _become_nobody,
+    "no ptrace": _drop_ptrace,
+    "undumpable": lambda: _set_dumpable(0),
+    "EPERM": lambda: _forbid_in_process(errno.EPERM),
+    "ENOSYS": lambda: _forbid_in_process(errno.ENOSYS),
+    "EPERM in the thread": lambda: _forbid_in_thread(errno.EPERM),
+    "pid namespace": _enter_pid_namespace,
+    "network namespace": lambda: _unshare(CLONE_NEWNET),
+    "user namespace": lambda: _unshare(CLONE_NEWUSER),
+}
+
+
+def protect(address: int, length: int, protection: int) -> None:
+    """Change what may be done with pages of this process (mprotect(2))."""
+    _check(_libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(length), protection))
