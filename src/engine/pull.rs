@@ -115,6 +115,11 @@ pub fn pull<E: From<Error>>(
     deadline: Option<Instant>,
     interrupt: Interrupt<'_, E>,
 ) -> Result<(), E> {
+    if transfer.progress().transferred() > 0 && sys::in_main_thread() {
+        // It goes on with what others before it have begun, none of which may have been long enough
+        // to look for signals.
+        interrupt()?;
+    }
     let pulling = Pulling::new(transfer);
     pulling.ask_for_help(socket);
     let result = copy_all(&pulling, socket, deadline, interrupt);

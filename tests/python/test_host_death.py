@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from host_pairs import LARGE, endless, endless_room
+from host_pairs import LARGE, Hosted, endless, endless_room
 from support import finish, pattern, until
 
 import pinwire
@@ -75,9 +75,8 @@ def test_receive_when_the_sender_is_killed_while_it_is_read_then_incomplete_erro
     aio_host.run(main())
 
 
-def test_blocking_receive_when_the_sender_is_killed_then_incomplete_error(host):
-    if not host.is_blocking:
-        pytest.skip("about threads")
+def test_blocking_receive_when_the_sender_is_killed_then_incomplete_error():
+    host = Hosted("blocking", "unix")
 
     async def main():
         channel, process = await host.to_program(PRELUDE + OFFERS)

@@ -34,10 +34,6 @@ import pinwire
 
 FLOODS = {
     "withdrawn-offers": lambda memory, invited: offer([(memory.address, 8)], [8], ticket=2) * 100,
-    "invitations": lambda memory, invited: invited._replace(name=b"nobody listens!!").frame() * 100,
-    "invitations-to-wrong-memory": lambda memory, invited: (
-        invited._replace(address=memory.address).frame() * 16
-    ),
 }
 
 

@@ -17,6 +17,7 @@ use crate::py::base::BaseStream;
 use crate::py::convert;
 use crate::py::errors::{busy, exception, refused, violated};
 use crate::py::queue::Queue;
+use crate::py::transfer::CALL_ON_LOOP;
 use crate::wire::{Flags, HELLO_LEN, Hello, VERSION, WireError};
 
 /// What the channels of both faces share.
@@ -120,7 +121,7 @@ impl BaseChannel {
         let Ok(turn) = socket.begin(Direction::Receive) else { return Ok(()) };
         let Ok(mut inbox) = self.take_inbox(py) else { return Ok(()) };
         let mut job = inbox.read_ahead(HELLO_LEN);
-        let read = job.attempt(py, socket, HELLO_LEN);
+        let read = job.attempt(py, socket, CALL_ON_LOOP);
         drop(turn);
         inbox.filled(job.transfer.progress().transferred());
         // What is wrong with it is for whoever receives.

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // Reads the block that the kernel fills.
 
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -52,9 +52,9 @@ pub(super) struct Pending {
     pub(super) taken: u64,
     /// Where they are.
     pub(super) landing: Option<Landing>,
-    /// Where parts of it lie in the sender's memory, and whose that is, for as long as they may be
-    /// read there.
-    pub(super) offer: Option<(Offer, Arc<Neighbour>)>,
+    /// Where parts of it lie in the sender's memory, for as long as they may be read there, and
+    /// whose that is, for as long as the channel is open.
+    pub(super) offer: Option<(Offer, Weak<Neighbour>)>,
     /// It does not count: the sender has withdrawn it, or sends it once more.
     pub(super) void: bool,
 }
@@ -126,7 +126,7 @@ impl Inbox {
         let offer = match header.offer.take() {
             Some(offer) => {
                 let nobody = WireError::Nonsense("an offer without an invitation");
-                Some((offer, neighbour().ok_or(nobody)?))
+                Some((offer, Arc::downgrade(&neighbour().ok_or(nobody)?)))
             }
             None => None,
         };

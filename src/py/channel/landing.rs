@@ -12,9 +12,9 @@ use super::inbox::Pending;
 use super::layout;
 use super::message::{describe, nbytes};
 use crate::mem::{Access, Block, Copying, Cursor, Region, Runs};
-use crate::net::{Failure, Progress, Pull};
+use crate::net::{Error, Failure, Progress, Pull};
 use crate::py::convert;
-use crate::py::errors::refused;
+use crate::py::errors::{exception, refused};
 use crate::py::job::Job;
 use crate::py::payload::{self, Pin, Pins, push};
 use crate::wire::{Header, Order, Part};
@@ -160,10 +160,12 @@ impl Pinned {
         while pending.taken < room {
             let (end, is_offered) = pending.stretch(pending.taken, room);
             if is_offered {
-                let (from, neighbour) = pending.sources(pending.taken, end);
+                let sources = pending.sources(pending.taken, end);
+                let (from, pid) =
+                    sources.ok_or_else(|| exception(py, Error::Closed, "the channel"))?;
                 let failure = Failure::default();
                 let cursor = self.cursor(runs, end - pending.taken)?;
-                let pull = Pull::new(neighbour.pid(), cursor, from, &failure);
+                let pull = Pull::new(pid, cursor, from, &failure);
                 let job = Job::pull_part_of(progress, pull, self.share_pins());
                 return Ok(Fill::Pull(job, failure));
             }

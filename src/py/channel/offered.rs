@@ -1,7 +1,7 @@
 //! What of a message lies in the sender's memory, and what comes by the socket.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::Weak;
 
 use super::inbox::Pending;
 use super::message::nbytes;
@@ -53,9 +53,11 @@ impl Pending {
         offer.map_or(0, |(offer, _)| self.header.payload - offer.inline(&self.header.parts))
     }
 
-    /// Where the bytes from `taken` to `end`, a stretch of them, lie in the sender's memory.
-    pub(super) fn sources(&self, taken: u64, end: u64) -> (Vec<Region>, &Arc<Neighbour>) {
-        let (offer, neighbour) = self.offer.as_ref().expect("there are such stretches of an offer");
+    /// Where the bytes from `taken` to `end`, a stretch of them, lie in the sender's memory, and
+    /// which process that is. None if the channel has been closed.
+    pub(super) fn sources(&self, taken: u64, end: u64) -> Option<(Vec<Region>, i32)> {
+        let (offer, neighbour) = self.offer.as_ref()?;
+        let pid = neighbour.upgrade()?.pid();
         let mut runs = offer.runs.iter();
         let mut sources = Vec::new();
         let mut at = 0;
@@ -72,11 +74,11 @@ impl Pending {
                 start += run.len;
             }
         }
-        (sources, neighbour)
+        Some((sources, pid))
     }
 
     /// Read nothing more of what is offered: what is left is what comes by the socket.
-    pub(super) fn let_go(&mut self) -> Option<(Offer, Arc<Neighbour>)> {
+    fn let_go(&mut self) -> Option<(Offer, Weak<Neighbour>)> {
         let (offer, neighbour) = self.offer.take()?;
         let (mut at, mut left) = (0, 0);
         for (part, &count) in self.header.parts.iter().zip(&offer.counts) {
@@ -92,7 +94,9 @@ impl Pending {
 
     /// Nobody wants what is offered.
     pub(super) fn release(&mut self) {
-        if let Some((offer, neighbour)) = self.let_go() {
+        if let Some((offer, neighbour)) = self.let_go()
+            && let Some(neighbour) = neighbour.upgrade()
+        {
             neighbour.answer(offer.ticket, Verdict::Done);
         }
     }
@@ -101,6 +105,7 @@ impl Pending {
     /// or the sender gone, the message is void.
     pub(super) fn judge(&mut self, failure: Option<&io::Error>) -> Standing {
         let Some((offer, neighbour)) = &self.offer else { return Standing::Good };
+        let Some(neighbour) = neighbour.upgrade() else { return Standing::Gone };
         let ticket = neighbour.ticket();
         let error = match (&ticket, failure) {
             (Ok(ticket), _) if *ticket != offer.ticket => {
@@ -124,7 +129,9 @@ impl Pending {
 
     /// Tell the sender how far its message has come.
     pub(super) fn tell_progress(&self) {
-        if let Some((offer, neighbour)) = &self.offer {
+        if let Some((offer, neighbour)) = &self.offer
+            && let Some(neighbour) = neighbour.upgrade()
+        {
             neighbour.answer(offer.ticket, Verdict::Progress(self.taken));
         }
     }

@@ -43,8 +43,8 @@ enum State {
     Socket(Cow<'static, str>),
     /// Nobody has had a large message yet, or the peer has not said hello since then.
     Untried(Option<Instant>),
-    /// Until when a message waits for the answer.
-    Invited { invited: Invited, lease: Lease, until: Instant, forks: u32 },
+    /// Until when a message waits for the answer; None before the invitation has gone.
+    Invited { invited: Invited, lease: Lease, until: Option<Instant>, forks: u32 },
     /// Past it.
     Open(Arc<Way>),
 }
@@ -98,6 +98,13 @@ impl Route {
         }
     }
 
+    /// The invitation has gone.
+    pub(super) fn told(&self) {
+        if let State::Invited { until, .. } = &mut *self.lock() {
+            *until = Some(Instant::now() + PATIENCE);
+        }
+    }
+
     /// The peer cannot read what is offered.
     pub(super) fn give_up(&self, errno: u64) {
         let old = self.set(State::Socket(unreadable(errno)));
@@ -111,21 +118,30 @@ impl Route {
         let (next, turn) = match self.set(State::Untried(None)) {
             State::Untried(until) => invite(py, channel, until)?,
             State::Invited { forks, .. } if forks != sys::forks() => forked(),
-            State::Invited { mut invited, lease, until, forks } => match invited.answer(&options) {
-                Ok(Some((socket, Verdict::Done))) => {
-                    let answers = channel.stream().get().attach(py, socket, None)?;
-                    let way = Arc::new(Way { answers, lease: Mutex::new(lease), forks });
-                    (State::Open(Arc::clone(&way)), Turn::Offer(way))
+            State::Invited { invited, lease, until: None, forks } => {
+                let bytes = invited.invitation().encode().into_boxed_slice();
+                (State::Invited { invited, lease, until: None, forks }, Turn::Invite(bytes))
+            }
+            State::Invited { mut invited, lease, until: Some(until), forks } => {
+                match invited.answer(&options) {
+                    Ok(Some((socket, Verdict::Done))) => {
+                        let answers = channel.stream().get().attach(py, socket, None)?;
+                        let way = Arc::new(Way { answers, lease: Mutex::new(lease), forks });
+                        (State::Open(Arc::clone(&way)), Turn::Offer(way))
+                    }
+                    Ok(Some((_, Verdict::Unreadable(errno)))) => {
+                        (State::Socket(unreadable(errno)), Turn::Send)
+                    }
+                    Ok(Some(_)) => {
+                        (State::Socket("the peer's answer means nothing".into()), Turn::Send)
+                    }
+                    Ok(None) => {
+                        let turn = wait_until(until);
+                        (State::Invited { invited, lease, until: Some(until), forks }, turn)
+                    }
+                    Err(error) => refused_by_system(&error),
                 }
-                Ok(Some((_, Verdict::Unreadable(errno)))) => {
-                    (State::Socket(unreadable(errno)), Turn::Send)
-                }
-                Ok(Some(_)) => {
-                    (State::Socket("the peer's answer means nothing".into()), Turn::Send)
-                }
-                Ok(None) => (State::Invited { invited, lease, until, forks }, wait_until(until)),
-                Err(error) => refused_by_system(&error),
-            },
+            }
             State::Open(way) if way.forks != sys::forks() => forked(),
             State::Open(way) => (State::Open(Arc::clone(&way)), Turn::Offer(way)),
             State::Socket(reason) => (State::Socket(reason), Turn::Send),
@@ -188,9 +204,8 @@ fn invite(
     Ok(match opened {
         Ok((invited, lease)) => {
             let bytes = invited.invitation().encode().into_boxed_slice();
-            let until = Instant::now() + PATIENCE;
             let forks = sys::forks();
-            (State::Invited { invited, lease, until, forks }, Turn::Invite(bytes))
+            (State::Invited { invited, lease, until: None, forks }, Turn::Invite(bytes))
         }
         Err(error) => refused_by_system(&error),
     })

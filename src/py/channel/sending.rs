@@ -33,6 +33,8 @@ pub(super) struct Sending {
     /// What it takes to offer it instead, if it is large.
     pub(super) large: Option<Box<Large>>,
     offered: Option<Offered>,
+    /// Whether the job under way is an invitation.
+    invites: bool,
     /// Whether a job is under way, which then sees to the stream itself.
     asked: bool,
     hello: Option<Arc<Progress>>,
@@ -66,6 +68,7 @@ impl Sending {
             jobs,
             large: None,
             offered: None,
+            invites: false,
             asked: false,
             hello: None,
             payload,
@@ -127,6 +130,9 @@ impl Sending {
     /// Find its way: the next step to that, or none once the socket is to have it.
     fn find_way(&mut self, py: Python<'_>) -> PyResult<Option<Next>> {
         let Some(large) = &self.large else { return Ok(None) };
+        if std::mem::take(&mut self.invites) {
+            self.channel.get().route().told();
+        }
         let socket = self.channel.get().stream().get().socket();
         // It may have been closed while it looked.
         drop(socket.fd().map_err(|error| exception(py, error, "the channel"))?);
@@ -137,6 +143,7 @@ impl Sending {
                 let cursor = cursor_over(&bytes);
                 let progress = Progress::new(cursor.left() as u64, 0);
                 let pins = Pins::from_iter([Pin::Header(bytes)]);
+                self.invites = true;
                 Ok(Some(Next::Move(Job::part_of(&progress, cursor, pins))))
             }
             Turn::Offer(way) => {
