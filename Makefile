@@ -20,7 +20,7 @@ FUZZ := $(VENV)/fuzz
 WHEELS := target/wheels
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -type f -not -name '*.pyc')
 
-.PHONY: help demo test test-core test-workers test-same-host soak $(VERSIONS:%=test-python-%) check bench bench-quick fuzz clean
+.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check bench bench-quick fuzz clean
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
@@ -79,7 +79,7 @@ $(CHECK)/.ready: $(WHEELS)/.built
 demo: $(VENV)/demo/.ready
 	$(VENV)/demo/bin/python -m demo
 
-test: test-core $(VERSIONS:%=test-python-%) test-workers test-same-host
+test: test-core $(VERSIONS:%=test-python-%) test-workers
 
 test-core:
 	cargo test --quiet --locked --no-default-features
@@ -87,19 +87,16 @@ test-core:
 $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 	$(VENV)/$*/bin/python -m pytest -q -n auto
 
-# Once more with the workers having every transfer that is not done at once; not what is about
-# objects, addresses and options, or files.
+# Once more with the workers having every transfer that is not done at once, and channels offering
+# every byte instead of sending it; not what is about objects, addresses and options, or files.
 ABOUT_ELSE := testbuffer* refusals* exporters* dlpack* addresses* options* adopt* errors* listener* \
-	dtype* wire* cli* channel_arrays* channel_exporters* channel_meta* channel_lies* channel_bombs*
+	dtype* wire* cli* host* security* channel_arrays* channel_exporters* channel_meta* channel_lies* \
+	channel_bombs*
+test-workers: export PINWIRE_BULK_THRESHOLD := 1
+test-workers: export PINWIRE_OFFER_THRESHOLD := 1
+test-workers: export PINWIRE_TEST_SAME_HOST := auto
 test-workers: $(VENV)/$(NEWEST)/.ready
-	PINWIRE_BULK_THRESHOLD=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q -n auto \
-		$(ABOUT_ELSE:%='--ignore-glob=tests/python/test_%')
-
-# And once with every part of every message offered to the peer's process, instead of sent.
-SAME_HOST := arrays close header into memory objects post queue recycling server stages
-test-same-host: $(VENV)/$(NEWEST)/.ready
-	PINWIRE_TEST_SAME_HOST=auto PINWIRE_OFFER_THRESHOLD=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q -n auto \
-		$(SAME_HOST:%=tests/python/test_channel_%.py)
+	$(VENV)/$(NEWEST)/bin/python -m pytest -q -n auto $(ABOUT_ELSE:%='--ignore-glob=tests/python/test_%')
 
 $(FUZZ)/bin/cargo-fuzz:
 	cargo install --quiet --locked --root $(FUZZ) cargo-fuzz

@@ -26,7 +26,7 @@ FACES = ["asyncio", "uvloop", "blocking"]
 HELLO_LEN = 24
 
 SAME_HOST = os.environ.get("PINWIRE_TEST_SAME_HOST", "off")
-"""Most tests of channels are about the socket; `make test-same-host` runs them past it."""
+"""Most tests of channels are about the socket; `make test-workers` runs them past it."""
 
 about_socket = pytest.mark.skipif(SAME_HOST != "off", reason="about the socket")
 
