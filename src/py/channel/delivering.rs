@@ -162,7 +162,7 @@ impl Receiving {
                 inbox.pending = Some(pending);
                 return Err(self.ended_within(py));
             }
-            Standing::Unreadable => inbox.again = true,
+            Standing::Unreadable => inbox.again = Some(Arc::clone(&pending.header)),
             Standing::Withdrawn if self.number.is_some() => {
                 inbox.pending = Some(pending);
                 return Err(refused(py, "the sender has withdrawn this message".to_owned()));

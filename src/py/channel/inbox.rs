@@ -30,8 +30,8 @@ pub(super) struct Inbox {
     pub(super) pending: Option<Pending>,
     /// Messages so far, so that an old header is known for one.
     messages: u64,
-    /// The next message is the last one once more.
-    pub(super) again: bool,
+    /// The message that is to come once more.
+    pub(super) again: Option<Arc<Header>>,
 }
 
 /// What is at the front of the inbox.
@@ -89,7 +89,7 @@ impl Inbox {
     pub(super) fn is_at(&self, number: u64) -> bool {
         match &self.pending {
             Some(pending) => pending.number == number,
-            None => self.again && self.messages == number,
+            None => self.again.is_some() && self.messages == number,
         }
     }
 
@@ -131,7 +131,8 @@ impl Inbox {
             None => None,
         };
         self.consume(len as u64);
-        if !std::mem::take(&mut self.again) {
+        // Its sender may have withdrawn it instead.
+        if self.again.take().is_none_or(|before| *before != header) {
             self.messages += 1;
         }
         let (header, number) = (Arc::new(header), self.messages);

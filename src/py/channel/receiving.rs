@@ -140,7 +140,7 @@ impl Receiving {
     /// The peer has sent its last byte.
     fn ended(&self, py: Python<'_>) -> PyErr {
         let inbox = self.inbox.as_ref().expect("it is here between jobs");
-        if inbox.pending.is_some() || inbox.again || !inbox.unread().is_empty() {
+        if inbox.pending.is_some() || inbox.again.is_some() || !inbox.unread().is_empty() {
             return self.ended_within(py);
         }
         match self.at_end {
