@@ -90,7 +90,7 @@ def brief_linger(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 # Every face and every transport; what they have to do with one another is tested on streams.
-COMBINATIONS = ["asyncio-tcp", "asyncio-unix", "uvloop-tcp", "blocking-unix"]
+COMBINATIONS = ["asyncio-tcp", "uvloop-unix", "blocking-unix"]
 
 
 @pytest.fixture(params=COMBINATIONS)
@@ -105,7 +105,7 @@ def face(request: pytest.FixtureRequest) -> Channels:
     return Channels(request.param, "unix")
 
 
-@pytest.fixture(params=COMBINATIONS[:3])
+@pytest.fixture(params=COMBINATIONS[:2])
 def aio(request: pytest.FixtureRequest) -> Channels:
     """The faces whose calls can be cancelled."""
     return Channels(*request.param.split("-"))
@@ -117,7 +117,7 @@ def host(request: pytest.FixtureRequest) -> Hosted:
     return Hosted(*request.param.split("-"))
 
 
-@pytest.fixture(params=COMBINATIONS[:3])
+@pytest.fixture(params=COMBINATIONS[:2])
 def aio_host(request: pytest.FixtureRequest) -> Hosted:
     """Those whose calls can be cancelled."""
     return Hosted(*request.param.split("-"))
