@@ -13,10 +13,11 @@ import numpy as np
 import pinwire
 from benches.delivery.case import LIMIT
 
+from .report import GB
+
 MIB = 2**20
 SIZE = 64 * MIB
 ROUNDS = 9
-GB = 1e9
 
 Way: TypeAlias = Literal["off", "auto"]
 WAYS: tuple[Way, Way] = ("off", "auto")
@@ -55,20 +56,20 @@ async def _serve(control: Connection) -> None:
     target = np.zeros(SIZE // 8, "u8")
     exact = True
 
-    async def receive(channel: pinwire.Channel) -> None:
+    async def receive(stream: pinwire.Stream) -> None:
         nonlocal exact
-        with contextlib.suppress(pinwire.IncompleteTransferError):
-            while True:
-                message = await channel.recv_into(target)
-                await channel.send(b"here")
-                exact = exact and bool((target == message.meta["round"]).all())
+        async with pinwire.Channel(stream) as channel:
+            with contextlib.suppress(pinwire.IncompleteTransferError):
+                while True:
+                    message = await channel.recv_into(target)
+                    await channel.send(b"here")
+                    exact = exact and bool((target == message.meta["round"]).all())
 
     async with pinwire.listen("tcp://127.0.0.1:0") as listener:
         control.send(listener.address)
         async with asyncio.TaskGroup() as tasks:
             for _ in WAYS:
-                channel = pinwire.Channel(await listener.accept(timeout=LIMIT))
-                tasks.create_task(receive(channel))
+                tasks.create_task(receive(await listener.accept(timeout=LIMIT)))
     control.send(exact)
 
 

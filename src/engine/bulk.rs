@@ -131,13 +131,16 @@ pub fn fly(
     socket.handle().watch(Arc::<Flight>::clone(&flight))?;
     socket.stats().bulk_transfers.fetch_add(1, Ordering::Relaxed);
     BULK_STATS.transfers.fetch_add(1, Ordering::Relaxed);
+    let before = transfer.progress().transferred();
+    let work = match ready {
+        Some(ready) => Work::Socket(transfer.take(), ready),
+        None => Work::Pull(Pulling::new(transfer)),
+    };
     let pilot = Pilot {
         flight: Arc::clone(&flight),
         socket: Arc::clone(socket),
-        before: transfer.progress().transferred(),
-        pulling: transfer.is_pull().then(|| Pulling::new(transfer)),
-        transfer: transfer.take(),
-        ready,
+        before,
+        work: Some(work),
         bell: Arc::clone(bell),
         outcome: Outcome::Stopped,
         share,
@@ -209,110 +212,132 @@ impl Sleeper for Flight {
 struct Pilot {
     flight: Arc<Flight>,
     socket: Arc<Socket>,
-    transfer: Transfer,
     before: u64,
-    /// None for a pull, which never waits.
-    ready: Option<AsyncFd<OwnedFd>>,
-    pulling: Option<Arc<Pulling>>,
+    /// None once it has landed.
+    work: Option<Work>,
     bell: Arc<Bell>,
     outcome: Outcome,
     share: Share,
 }
 
+/// What is moved, and how.
+#[expect(clippy::large_enum_variant, reason = "a flight has one, and a pull is no small one")]
+enum Work {
+    /// Through the socket, as it becomes ready.
+    Socket(Transfer, AsyncFd<OwnedFd>),
+    /// From another process, which never waits.
+    Pull(Arc<Pulling>),
+}
+
 impl Pilot {
     async fn work(mut self, deadline: Option<Instant>) {
-        let run = match self.pulling.clone() {
-            Some(pulling) => self.pull(&pulling, deadline).await,
-            None => self.run(deadline).await,
+        let Pilot { flight, socket, work, .. } = &mut self;
+        let run = match work {
+            Some(Work::Socket(transfer, ready)) => {
+                through(socket, transfer, ready, flight, deadline).await
+            }
+            Some(Work::Pull(pulling)) => pull(socket, pulling, flight, deadline).await,
+            None => Ok(Outcome::Stopped),
         };
         self.outcome = run.unwrap_or_else(Outcome::Failed);
-    }
-
-    async fn pull(
-        &mut self,
-        pulling: &Arc<Pulling>,
-        deadline: Option<Instant>,
-    ) -> Result<Outcome, Error> {
-        pulling.ask_for_help(&self.socket);
-        while pulling.copy_piece() {
-            if !self.socket.handle().is_open() {
-                return Err(Error::Closed);
-            }
-            if self.flight.stop.load(Ordering::Acquire) {
-                return Ok(Outcome::Stopped);
-            }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                return Err(Error::TimedOut);
-            }
-            task::yield_now().await;
-        }
-        Ok(Outcome::Done)
-    }
-
-    async fn run(&mut self, deadline: Option<Instant>) -> Result<Outcome, Error> {
-        let Pilot { flight, socket, transfer, ready, .. } = self;
-        let Some(ready) = ready else { return Ok(Outcome::Stopped) };
-        let fd = ready.get_ref().as_fd();
-        let interest = interest(transfer.direction());
-        let mut readiness = None;
-        loop {
-            loop {
-                if flight.stop.load(Ordering::Acquire) {
-                    return Ok(Outcome::Stopped);
-                }
-                let before = transfer.progress().transferred();
-                match attempt(socket, fd, transfer, CALL)? {
-                    State::Done => return Ok(Outcome::Done),
-                    State::Moving => task::yield_now().await,
-                    // Less than was offered is not always all there was (an urgent byte, the end
-                    // of a file, a fault in memory), and readiness is told only once.
-                    State::Starved if transfer.progress().transferred() > before => {
-                        coop::consume_budget().await;
-                    }
-                    State::Starved if spin(socket, fd, transfer, CALL, Instant::now() + SPIN)? => {}
-                    State::Starved => break,
-                }
-                if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                    return Err(Error::TimedOut);
-                }
-            }
-            socket.stats().waits.fetch_add(1, Ordering::Relaxed);
-            if let Some(mut guard) = readiness.take() {
-                let guard: &mut AsyncFdReadyGuard<'_, _> = &mut guard;
-                if guard.ready().is_write_closed() {
-                    // An error queue that somebody asked for: to tokio it is the end, for good.
-                    return Ok(Outcome::Stopped);
-                }
-                guard.clear_ready();
-            }
-            readiness = select! {
-                biased;
-                () = flight.poke.notified() => None,
-                () = until(deadline) => return Err(Error::TimedOut),
-                guard = ready.ready(interest) => Some(guard?),
-            };
-        }
     }
 }
 
 impl Drop for Pilot {
     fn drop(&mut self) {
-        // The number is given back before anybody hears of the end.
-        drop(self.ready.take());
-        if let Some(pulling) = self.pulling.take() {
-            self.transfer = pulling.finish();
-        }
-        let moved = self.transfer.progress().transferred() - self.before;
+        let Some(work) = self.work.take() else { return };
+        let transfer = match work {
+            Work::Socket(transfer, ready) => {
+                // The number is given back before anybody hears of the end.
+                drop(ready);
+                transfer
+            }
+            Work::Pull(pulling) => pulling.finish(),
+        };
+        let moved = transfer.progress().transferred() - self.before;
         BULK_STATS.bytes.fetch_add(moved, Ordering::Relaxed);
         BULK_STATS.landed.fetch_add(1, Ordering::Relaxed);
         let outcome = std::mem::replace(&mut self.outcome, Outcome::Stopped);
-        let landing = Landing { transfer: self.transfer.take(), outcome };
+        let landing = Landing { transfer, outcome };
         *self.flight.lock() = Position::Landed(Box::new(landing));
         self.flight.landed.notify_all();
         if self.bell.tell(self.flight.number) {
             BULK_STATS.rings.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// Move bytes through the socket.
+async fn through(
+    socket: &Socket,
+    transfer: &mut Transfer,
+    ready: &AsyncFd<OwnedFd>,
+    flight: &Flight,
+    deadline: Option<Instant>,
+) -> Result<Outcome, Error> {
+    let fd = ready.get_ref().as_fd();
+    let interest = interest(transfer.direction());
+    let mut readiness = None;
+    loop {
+        loop {
+            if flight.stop.load(Ordering::Acquire) {
+                return Ok(Outcome::Stopped);
+            }
+            let before = transfer.progress().transferred();
+            match attempt(socket, fd, transfer, CALL)? {
+                State::Done => return Ok(Outcome::Done),
+                State::Moving => task::yield_now().await,
+                // Less than was offered is not always all there was (an urgent byte, the end of a
+                // file, a fault in memory), and readiness is told only once.
+                State::Starved if transfer.progress().transferred() > before => {
+                    coop::consume_budget().await;
+                }
+                State::Starved if spin(socket, fd, transfer, CALL, Instant::now() + SPIN)? => {}
+                State::Starved => break,
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(Error::TimedOut);
+            }
+        }
+        socket.stats().waits.fetch_add(1, Ordering::Relaxed);
+        if let Some(mut guard) = readiness.take() {
+            let guard: &mut AsyncFdReadyGuard<'_, _> = &mut guard;
+            if guard.ready().is_write_closed() {
+                // An error queue that somebody asked for: to tokio it is the end, for good.
+                return Ok(Outcome::Stopped);
+            }
+            guard.clear_ready();
+        }
+        readiness = select! {
+            biased;
+            () = flight.poke.notified() => None,
+            () = until(deadline) => return Err(Error::TimedOut),
+            guard = ready.ready(interest) => Some(guard?),
+        };
+    }
+}
+
+/// Copy bytes from another process.
+async fn pull(
+    socket: &Arc<Socket>,
+    pulling: &Arc<Pulling>,
+    flight: &Flight,
+    deadline: Option<Instant>,
+) -> Result<Outcome, Error> {
+    pulling.ask_for_help(socket);
+    while pulling.copy_piece() {
+        if !socket.handle().is_open() {
+            return Err(Error::Closed);
+        }
+        if flight.stop.load(Ordering::Acquire) {
+            return Ok(Outcome::Stopped);
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(Error::TimedOut);
+        }
+        task::yield_now().await;
+    }
+    Ok(Outcome::Done)
 }
 
 fn interest(direction: Direction) -> Interest {

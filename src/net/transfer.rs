@@ -266,8 +266,7 @@ impl Transfer {
             Ok(n) if n == len => {
                 self.progress.transferred.fetch_add(n as u64, Ordering::Relaxed);
             }
-            Ok(_) => drop(self.fail(io::Error::from_raw_os_error(libc::EFAULT))),
-            Err(error) => drop(self.fail(error)),
+            result => drop(self.fail(result)),
         }
     }
 
@@ -276,15 +275,16 @@ impl Transfer {
         match result {
             // It stops where something is that cannot be read, which the next call says.
             Ok(n @ 1..) => self.moved(n, len),
-            Ok(0) => self.fail(io::Error::from_raw_os_error(libc::EFAULT)),
-            Err(error) => self.fail(error),
+            result => self.fail(result),
         }
     }
 
-    /// A pull ends here, for the reason that its maker looks at.
-    fn fail(&mut self, error: io::Error) -> State {
+    /// A pull ends here, for the reason that its maker looks at; what the kernel does not copy
+    /// without one is not there.
+    fn fail(&mut self, result: io::Result<usize>) -> State {
         if let Payload::Peer(pull) = &self.payload {
-            pull.fail(error);
+            let missing = || io::Error::from_raw_os_error(libc::EFAULT);
+            pull.fail(result.err().unwrap_or_else(missing));
         }
         self.done = true;
         State::Done

@@ -118,10 +118,7 @@ impl Route {
         let (next, turn) = match self.set(State::Untried(None)) {
             State::Untried(until) => invite(py, channel, until)?,
             State::Invited { forks, .. } if forks != sys::forks() => forked(),
-            State::Invited { invited, lease, until: None, forks } => {
-                let bytes = invited.invitation().encode().into_boxed_slice();
-                (State::Invited { invited, lease, until: None, forks }, Turn::Invite(bytes))
-            }
+            State::Invited { invited, lease, until: None, .. } => tell(invited, lease),
             State::Invited { mut invited, lease, until: Some(until), forks } => {
                 match invited.answer(&options) {
                     Ok(Some((socket, Verdict::Done))) => {
@@ -202,13 +199,16 @@ fn invite(
     }
     let opened = Lease::new().and_then(|lease| Ok((Invited::new(&lease)?, lease)));
     Ok(match opened {
-        Ok((invited, lease)) => {
-            let bytes = invited.invitation().encode().into_boxed_slice();
-            let forks = sys::forks();
-            (State::Invited { invited, lease, until: None, forks }, Turn::Invite(bytes))
-        }
+        Ok((invited, lease)) => tell(invited, lease),
         Err(error) => refused_by_system(&error),
     })
+}
+
+/// Have the invitation go.
+fn tell(invited: Invited, lease: Lease) -> (State, Turn) {
+    let bytes = invited.invitation().encode().into_boxed_slice();
+    let (until, forks) = (None, sys::forks());
+    (State::Invited { invited, lease, until, forks }, Turn::Invite(bytes))
 }
 
 fn wait_until(until: Instant) -> Turn {
