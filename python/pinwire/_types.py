@@ -57,6 +57,9 @@ class ListenOptions(StreamOptions, total=False):
     reuse_port: bool
     """SO_REUSEPORT: several listeners share one port (socket(7)). Default False."""
 
+    dualstack_ipv6: bool
+    """Whether `[::]` takes IPv4 connections, too: IPV6_V6ONLY off (ipv6(7)). Default True."""
+
 
 class ChannelOptions(TypedDict, total=False):
     """Keyword arguments of `Channel`, and of what opens channels."""

@@ -116,6 +116,9 @@ fn listen(address: &SockAddr, options: &Options) -> io::Result<RawSocket> {
     if options.reuse_port {
         socket.set_reuse_port(true)?;
     }
+    if address.is_ipv6() {
+        socket.set_only_v6(!options.dualstack_ipv6)?;
+    }
     options.apply_to_new(&socket)?;
     match socket.bind(address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && remove_stale(address) => {

@@ -23,6 +23,8 @@ pub struct Options {
     pub backlog: i32,
     /// SO_REUSEPORT.
     pub reuse_port: bool,
+    /// Whether IPv6's wildcard takes IPv4 as well: IPV6_V6ONLY turned off.
+    pub dualstack_ipv6: bool,
 }
 
 /// Whether a silent connection is probed.
@@ -48,6 +50,7 @@ impl Default for Options {
             // What Linux caps it at by default (net.core.somaxconn since 5.4).
             backlog: 4096,
             reuse_port: false,
+            dualstack_ipv6: true,
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn adopt(
 
 /// Options of a stream; those of a listener make no sense here.
 pub(super) fn stream_options(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
-    for name in ["backlog", "reuse_port"] {
+    for name in ["backlog", "reuse_port", "dualstack_ipv6"] {
         if kwargs.is_some_and(|kwargs| kwargs.contains(name).unwrap_or(false)) {
             return Err(PyTypeError::new_err(format!("{name} is an option of listen")));
         }

@@ -70,10 +70,12 @@ pub(super) fn options(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
             }
             "backlog" => options.backlog = backlog(&value)?,
             "reuse_port" => options.reuse_port = value.is_truthy()?,
+            "dualstack_ipv6" => options.dualstack_ipv6 = value.is_truthy()?,
             _ => {
                 return Err(PyTypeError::new_err(format!(
                     "unknown option '{name}'; there are nodelay, send_buffer_size, \
-                     recv_buffer_size, keepalive, busy_poll and, to listen, backlog and reuse_port"
+                     recv_buffer_size, keepalive, busy_poll and, to listen, backlog, reuse_port and \
+                     dualstack_ipv6"
                 )));
             }
         }

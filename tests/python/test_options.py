@@ -120,6 +120,18 @@ def test_reuse_port_when_given_then_two_listeners_share_a_port():
             assert one.address == other.address
 
 
+def test_dualstack_when_off_then_ipv4_can_have_the_same_port():
+    listen = pinwire.blocking.listen
+    with listen("tcp://[::]:0") as both:
+        port = both.address.rpartition(":")[2]
+        with pytest.raises(OSError, match="in use"):
+            listen(f"tcp://0.0.0.0:{port}")
+    with listen("tcp://[::]:0", dualstack_ipv6=False) as one:
+        port = one.address.rpartition(":")[2]
+        with listen(f"tcp://0.0.0.0:{port}") as other:
+            assert other.address == f"tcp://0.0.0.0:{port}"
+
+
 def test_backlog_when_small_then_connections_beyond_it_wait():
     with pinwire.blocking.listen(ABSTRACT, backlog=1) as listener:
         queued = [pinwire.blocking.connect(listener.address, timeout=5) for _ in range(2)]
@@ -228,7 +240,7 @@ def test_option_when_bad_then_every_call_refuses_it(options, error):
         assert left.fileno() >= 0
 
 
-@pytest.mark.parametrize("option", ["backlog", "reuse_port"])
+@pytest.mark.parametrize("option", ["backlog", "reuse_port", "dualstack_ipv6"])
 def test_option_of_listeners_when_given_for_a_stream_then_the_error_says_so(option):
     with pytest.raises(TypeError, match=f"{option} is an option of listen"):
         pinwire.socketpair(**{option: 1})
