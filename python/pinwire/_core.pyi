@@ -467,6 +467,11 @@ class BaseChannel:
     def peer_address(self) -> str:
         """The other end as a URL; see `Stream.peer_address`."""
     @property
+    def peer_closed(self) -> bool:
+        """Whether the peer has closed the channel, or is gone, and nothing of what it sent is left
+        to be received. False while a receive is under way, which will find out by itself; True once
+        this end is closed."""
+    @property
     def transport(self) -> Literal["tcp", "unix", "same-host"]:
         """What carries large payloads, in one direction at least: the socket, or what one process
         copies from another on the same host; see `same_host` of `Channel`."""

@@ -234,6 +234,14 @@ impl Socket {
         };
         Ok(hangup)
     }
+
+    /// Whether the peer is gone in this way and everything it sent has been read.
+    pub fn is_at_end(&self) -> io::Result<bool> {
+        if !self.peer_closed()? {
+            return Ok(false);
+        }
+        self.handle.get().map_or(Ok(true), |fd| Ok(sys::unread(fd.as_fd())? == 0))
+    }
 }
 
 impl Drop for Turn {

@@ -15,5 +15,5 @@ pub use process::{effective_user, forks, in_main_thread};
 pub use unix::{
     Credentials, Interest, duplicate, file_size, getsockopt, is_nonblocking,
     leave_signals_to_others, poll, read_at, receive, receive_bytes, send, send_bytes,
-    set_nonblocking, setsockopt, shutdown_send, take_error,
+    set_nonblocking, setsockopt, shutdown_send, take_error, unread,
 };

@@ -197,6 +197,14 @@ pub fn take_error(fd: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
+/// How many bytes have come that nobody has read (FIONREAD, tcp(7), unix(7)).
+pub fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: c_int = 0;
+    // SAFETY: the kernel writes one int, where `bytes` is.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut bytes) } as isize)?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
 /// Whether O_NONBLOCK is set.
 pub fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: no memory is involved.

@@ -296,3 +296,52 @@ def test_channel_when_in_a_cycle_then_it_is_collected(face):
         return gone
 
     assert face.run(main()) == [1]
+
+
+def test_peer_closed_when_messages_are_left_then_not_before_they_are_received(channels):
+    async def main():
+        async with channels.pair() as (client, server):
+            assert not server.peer_closed
+            await client.send(b"first")
+            await client.send(b"second")  # read ahead with the first
+            await client.close()
+            await until(lambda: server.stream.peer_closed)
+            for expected in (b"first", b"second"):
+                assert not server.peer_closed
+                assert bytes((await server.recv()).parts[0]) == expected
+            assert server.peer_closed
+            await server.close()
+            assert server.peer_closed
+
+    channels.run(main())
+
+
+def test_peer_closed_when_a_receive_is_under_way_then_that_finds_out(channels):
+    async def main():
+        async with channels.pair() as (client, server):
+            await client.send(b"hello")
+            await server.recv()
+            waits = server.stream.stats().waits
+            receiving = asyncio.create_task(server.recv())
+            await until(lambda: server.stream.stats().waits > waits)
+            await client.close()
+            assert receiving.done() or not server.peer_closed
+            with pytest.raises(pinwire.IncompleteTransferError):
+                await receiving
+            assert server.peer_closed
+
+    channels.run(main())
+
+
+def test_peer_closed_when_a_header_has_come_then_its_payload_is_left(channels):
+    async def main():
+        async with channels.pair() as (client, server):
+            await client.send(b"payload")
+            header = await server.recv_header()
+            await client.close()
+            await until(lambda: server.stream.peer_closed)
+            assert not server.peer_closed
+            await header.skip()
+            assert server.peer_closed
+
+    channels.run(main())

@@ -15,7 +15,7 @@ use crate::mem::{Access, Cursor, Region};
 use crate::net::{Direction, Goal, Payload, Transfer, here};
 use crate::py::base::BaseStream;
 use crate::py::convert;
-use crate::py::errors::{busy, exception, refused, violated};
+use crate::py::errors::{busy, exception, os_error, refused, violated};
 use crate::py::queue::Queue;
 use crate::py::transfer::CALL_ON_LOOP;
 use crate::wire::{Flags, HELLO_LEN, Hello, VERSION, WireError};
@@ -257,6 +257,17 @@ impl BaseChannel {
     #[getter]
     fn peer_address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.stream.get().peer_address(py)
+    }
+
+    #[getter]
+    fn peer_closed(&self) -> PyResult<bool> {
+        let socket = self.stream.get().socket();
+        let nothing_left = match &*self.lock_inbox() {
+            Some(inbox) => inbox.is_empty(),
+            None => false,
+        };
+        let at_end = || socket.is_at_end().map_err(|error| os_error(&error));
+        Ok(!socket.handle().is_open() || (nothing_left && at_end()?))
     }
 
     #[getter]

@@ -85,6 +85,11 @@ impl Inbox {
         }
     }
 
+    /// Whether nothing has come that has not been given out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_none() && self.start == self.end
+    }
+
     /// Whether the message of this number is the one at the front, or going to be.
     pub(super) fn is_at(&self, number: u64) -> bool {
         match &self.pending {
