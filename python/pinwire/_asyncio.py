@@ -7,7 +7,7 @@ import errno
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from . import _core
-from ._open import Resolution
+from ._open import PAUSE, Resolution, is_exhausted
 from .errors import TransferTimeoutError
 
 if TYPE_CHECKING:
@@ -96,6 +96,25 @@ def listen(
         return _core.listen(_core.Listener, candidates, **options)
 
     return Opening(open_listener)
+
+
+async def accept_all(
+    listener: _core.Listener,
+    welcome: Callable[[_core.Stream], object],
+    report: Callable[[str, OSError], object],
+) -> None:
+    """Accept until the listener is closed, also when descriptors have run out for a while."""
+    while True:
+        try:
+            async for stream in listener:
+                welcome(stream)
+        except OSError as error:
+            if not is_exhausted(error):
+                raise
+            report("out of descriptors or memory: accepting again soon", error)
+            await asyncio.sleep(PAUSE)
+        else:
+            return
 
 
 def socketpair(**options: Unpack[StreamOptions]) -> tuple[_core.Stream, _core.Stream]:

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _core
-from ._asyncio import Opening, bounded, connect, listen
-from ._open import HANDSHAKE_TIMEOUT, LINGER, PAUSE, is_exhausted, split
+from ._asyncio import Opening, accept_all, bounded, connect, listen
+from ._open import HANDSHAKE_TIMEOUT, LINGER, split
 from ._pickling import dump
 from .errors import Error, QueueFullError
 
@@ -265,21 +265,14 @@ class ChannelServer:
         await self.close()
 
     async def _accept(self) -> None:
-        while True:
-            try:
-                async for stream in self._listener:
-                    task = asyncio.get_running_loop().create_task(self._serve(stream))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
-                    # One that is cancelled before it begins closes nothing.
-                    task.add_done_callback(partial(_abort, stream))
-            except OSError as error:
-                if not is_exhausted(error):
-                    raise
-                self._report("out of descriptors or memory: accepting again soon", error)
-                await asyncio.sleep(PAUSE)
-            else:
-                return
+        await accept_all(self._listener, self._welcome, self._report)
+
+    def _welcome(self, stream: _core.Stream) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(stream))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # One that is cancelled before it begins closes nothing.
+        task.add_done_callback(partial(_abort, stream))
 
     async def _serve(self, stream: _core.Stream) -> None:
         channel = Channel(stream, **self._options)
