@@ -15,7 +15,7 @@ LAYERS = [
     {"_asyncio", "_blocking"},
     {"_channel", "_blocking_channel"},
     {"__init__", "blocking"},
-    {"_cli"},
+    {"_cli", "dask"},
     {"__main__"},
 ]
 # The command line's own; it uses `pinwire` as anyone does.
@@ -28,6 +28,13 @@ CLI_LAYERS = [
     {"recv"},
     {"__init__"},
 ]
+# The backend's own, which stands on all of the asyncio face.
+DASK_LAYERS = [
+    {"_frames", "_options"},
+    {"_comm"},
+    {"_backend"},
+    {"__init__"},
+]
 PACKAGE = Path(pinwire.__file__).parent
 
 
@@ -35,10 +42,10 @@ def rank(module: str, layers: list[set[str]] = LAYERS) -> int:
     return next(i for i, layer in enumerate(layers) if module in layer)
 
 
-def imports(source: str) -> set[str]:
+def imports(source: str, level: int = 1) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
+        if isinstance(node, ast.ImportFrom) and node.level == level:
             found |= {node.module} if node.module else {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert not (node.module or "").startswith("pinwire")
@@ -46,9 +53,10 @@ def imports(source: str) -> set[str]:
 
 
 def test_modules_when_listed_then_each_is_in_a_layer():
-    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"_core", "_cli"}
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"_core", "_cli", "dask"}
     assert modules == set().union(*LAYERS)
     assert {path.stem for path in (PACKAGE / "_cli").glob("*.py")} == set().union(*CLI_LAYERS)
+    assert {path.stem for path in (PACKAGE / "dask").glob("*.py")} == set().union(*DASK_LAYERS)
 
 
 def test_imports_when_read_then_they_run_downwards():
@@ -66,3 +74,11 @@ def test_imports_of_the_command_line_when_read_then_they_run_downwards():
             if isinstance(node, ast.ImportFrom) and node.level == 1:
                 used = node.module or ""
                 assert rank(used, CLI_LAYERS) < rank(path.stem, CLI_LAYERS), f"{path.stem}: {used}"
+
+
+def test_imports_of_the_backend_when_read_then_they_run_downwards():
+    for path in (PACKAGE / "dask").glob("*.py"):
+        for used in imports(path.read_text()):
+            assert rank(used, DASK_LAYERS) < rank(path.stem, DASK_LAYERS), f"{path.stem}: {used}"
+        for used in imports(path.read_text(), level=2):
+            assert rank(used) < rank("dask"), f"{path.stem}: {used}"
