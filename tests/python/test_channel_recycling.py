@@ -1,14 +1,17 @@
-"""A channel keeps the memory of a large message that nobody uses any more, for the next one."""
+"""The memory of a large message that nobody uses any more is kept for the next one."""
 
 from __future__ import annotations
 
 import gc
+import resource
 import threading
+from pathlib import Path
 
 import numpy as np
 from channels import exchange, run_between
 from support import pattern
 
+import pinwire
 from pinwire import blocking
 
 LARGE = 8 * 2**20
@@ -17,6 +20,11 @@ LARGE = 8 * 2**20
 
 def address(array):
     return array.__array_interface__["data"][0]
+
+
+def mapped():
+    """Bytes of this process's address space."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def content(number):
@@ -49,6 +57,42 @@ def test_memory_when_an_array_was_dropped_then_the_next_one_has_it_on_threads():
             found.append(address(server.recv().parts[0]))
             thread.join()
     assert found[0] == found[1]
+
+
+def test_memory_when_an_array_was_dropped_then_another_channel_may_have_it():
+    async def main(client, server):
+        first = address(await received(client, server, 1))
+        gc.collect()
+        left, right = pinwire.socketpair()
+        async with pinwire.Channel(left) as other_client, pinwire.Channel(right) as other_server:
+            assert address(await received(other_client, other_server, 2)) == first
+
+    run_between(main)
+
+
+def test_memory_when_more_is_dropped_than_a_message_had_then_no_more_is_kept():
+    async def main(client, server):
+        kept = [await received(client, server, number) for number in range(12)]
+        before = mapped()
+        kept.clear()
+        gc.collect()
+        assert before - mapped() >= 11 * LARGE
+
+    run_between(main)
+
+
+def test_memory_when_the_last_channel_is_gone_then_it_is_given_back():
+    while_open = 0
+
+    async def main(client, server):
+        nonlocal while_open
+        await received(client, server, 1)
+        gc.collect()
+        while_open = mapped()
+
+    run_between(main)
+    gc.collect()
+    assert while_open - mapped() >= LARGE
 
 
 def test_memory_when_a_view_of_it_is_alive_then_it_is_left_alone():

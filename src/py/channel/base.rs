@@ -85,7 +85,7 @@ impl BaseChannel {
             violation: OnceLock::new(),
             failure: Mutex::new(None),
             counters: Counters::default(),
-            pool: Arc::default(),
+            pool: Pool::shared(),
         };
         channel.say_hello();
         channel

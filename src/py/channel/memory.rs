@@ -1,5 +1,6 @@
 #![allow(unsafe_code)] // Exports memory by the buffer protocol.
 
+use std::collections::VecDeque;
 use std::ffi::c_int;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -30,27 +31,46 @@ pub(in crate::py) struct Memory {
     pool: Weak<Pool>,
 }
 
-/// Memory of a channel's messages that nobody uses any more, kept for the next one: fresh memory
-/// costs as much as receiving into it, for the kernel has to find pages and to clear them.
+/// How many messages are recent.
+const RECENT: usize = 16;
+
+/// Memory of messages that nobody uses any more, kept for the next one: fresh memory costs as much
+/// as receiving into it, for the kernel has to find pages and to clear them.
 ///
-/// It keeps no more than the last large message had, and the kernel may take the pages at any time.
+/// All channels of the process have one, for as long as there is a channel. It keeps no more than
+/// the largest of the recent large messages had, and the kernel may take the pages at any time.
 #[derive(Default)]
 pub(super) struct Pool(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    mappings: Vec<Mapping>,
-    /// Bytes that may be kept.
-    room: usize,
+    /// The one kept longest first.
+    mappings: VecDeque<Mapping>,
+    /// Bytes of the recent large messages.
+    recent: VecDeque<usize>,
 }
 
 impl Pool {
+    /// The one of all channels.
+    pub(super) fn shared() -> Arc<Pool> {
+        static POOL: Mutex<Weak<Pool>> = Mutex::new(Weak::new());
+        let mut shared = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let pool = Arc::default();
+            *shared = Arc::downgrade(&pool);
+            pool
+        })
+    }
+
     /// A large message comes, of so many bytes.
     pub(super) fn expect(&self, nbytes: u64) {
         let mut kept = self.lock();
-        kept.room = usize::try_from(nbytes).unwrap_or(usize::MAX);
-        while kept.bytes() > kept.room.saturating_add(HUGE_PAGE * kept.mappings.len()) {
-            kept.mappings.pop();
+        if kept.recent.len() == RECENT {
+            kept.recent.pop_front();
+        }
+        kept.recent.push_back(usize::try_from(nbytes).unwrap_or(usize::MAX));
+        while kept.bytes() > kept.room().saturating_add(HUGE_PAGE * kept.mappings.len()) {
+            kept.mappings.pop_front();
         }
     }
 
@@ -59,14 +79,14 @@ impl Pool {
         // Not one that is much too large: others may need that.
         let fits = |mapping: &Mapping| (len..=len.saturating_mul(2)).contains(&mapping.len());
         let at = kept.mappings.iter().position(fits)?;
-        Some(kept.mappings.swap_remove(at))
+        kept.mappings.remove(at)
     }
 
     fn keep(&self, mut mapping: Mapping) {
         let mut kept = self.lock();
-        if kept.bytes() < kept.room {
+        if kept.bytes() < kept.room() {
             mapping.forget();
-            kept.mappings.push(mapping);
+            kept.mappings.push_back(mapping);
         }
     }
 
@@ -78,6 +98,11 @@ impl Pool {
 impl Kept {
     fn bytes(&self) -> usize {
         self.mappings.iter().map(Mapping::len).sum()
+    }
+
+    /// Bytes that may be kept.
+    fn room(&self) -> usize {
+        self.recent.iter().copied().max().unwrap_or(0)
     }
 }
 
