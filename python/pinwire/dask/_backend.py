@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .._core import Listener as StreamListener
     from .._core import Stream
+    from .._types import ListenOptions
 
 logger = logging.getLogger(__name__)
 
@@ -159,14 +160,17 @@ def _with_prefix(prefix: str, address: str) -> str:
 
 
 async def _open(host: str, port: int) -> list[StreamListener]:
-    backlog = int(dask.config.get("distributed.comm.socket-backlog"))
+    options: ListenOptions = {
+        "backlog": int(dask.config.get("distributed.comm.socket-backlog")),
+        "dualstack_ipv6": False,
+    }
     if host:
-        return [await listen((host, port), backlog=backlog)]
+        return [await listen((host, port), **options)]
     for attempt in range(1, ATTEMPTS + 1):
-        first = await listen(("0.0.0.0", port), backlog=backlog)
+        first = await listen(("0.0.0.0", port), **options)
         _, number = parse_host_port(first.address)
         try:
-            second = await listen(("::", number), backlog=backlog, dualstack_ipv6=False)
+            second = await listen(("::", number), **options)
         except OSError as error:
             if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                 return [first]

@@ -19,7 +19,7 @@ from ._frames import pack, unpack
 from ._options import channel_options
 
 if TYPE_CHECKING:
-    from .._core import Stream
+    from .._core import ChannelStats, Stream
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,10 @@ class Comm(BaseComm):
     def peer_address(self) -> str:
         """The other end: what was connected to, or where the connection came from."""
         return self._peer_addr
+
+    def stats(self) -> ChannelStats:
+        """Counters of its channel: of `bytes_received`, `bytes_pulled` went past the socket."""
+        return self._channel.stats()
 
     async def read(self, deserializers: Any = None) -> Any:
         """The next message. Raises CommClosedError, and what its deserialization raises."""

@@ -22,8 +22,9 @@ DEFAULTS: dict[str, Any] = {
 def channel_options() -> ChannelOptions:
     """The options of a channel, as they are configured now."""
     settings = DEFAULTS | dask.config.get("distributed.comm.pinwire", {})
+    same_host = settings["same-host"]
     return {
-        "same_host": settings["same-host"],
+        "same_host": "off" if same_host is False else same_host,  # what YAML makes of a bare off
         "high_water": parse_bytes(settings["high-water"]),
         "max_message_bytes": parse_bytes(settings["max-message"]),
     }
