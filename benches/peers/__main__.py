@@ -43,11 +43,13 @@ def _measure_all(options: Options) -> int:
     control = namespace.in_use()
     own_network = f"the machine's own network, {control}"
     environment = own_network if prefix is None else namespace.INSIDE
-    with tempfile.TemporaryDirectory() as folder:
+    # What processes leave that are killed goes with it.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         part = Path(folder) / FILE
         arguments = ["--inside", environment, "--out", folder, *_passed_on(options)]
         command = [sys.executable, "-m", "benches.peers", *arguments]
-        status = subprocess.run([*(prefix or []), *command]).returncode
+        environ = os.environ | {"TMPDIR": folder}
+        status = subprocess.run([*(prefix or []), *command], env=environ).returncode
         if not part.exists():
             return status or 1
         results = json.loads(part.read_text())

@@ -6,6 +6,9 @@
 - bulk, gather, other kinds of message, same-host: {"seconds": [one of each message]}, from before
   the send until the answer came by which the server says that the whole message is in its memory
 - many: {"seconds": in all, "per_connection": [seconds]}
+- dask: as bulk or a round trip, from the first task submitted to the last result; of arrays
+  between workers also {"transfer_seconds": [by the worker's own log], "worker_peaks": [[bytes of
+  the sender, of the receiver]]}, where the system says what a process's peak is
 - beside: {"idle_echo_ns": [], "echo_ns": [], "ticker_late_ns": [], "bytes": sent in bulk}, and
   the server's result has a "ticker_late_ns" of its own
 
@@ -55,7 +58,8 @@ class Workload:
     """ "ping", "bulk", "gather", "many", "beside"; for messages that say what they hold
     "message-ping", "message-bulk", "message-parts", "message-memory" or "message-object"; for
     what one host has "same-host", "same-host-pages" (of 4 KiB, all of them), "same-host-memory"
-    or "same-host-ping"."""
+    or "same-host-ping"; for Dask's clusters "dask-transfer", "dask-shuffle", "dask-batch",
+    "dask-ping" or "dask-tasks"."""
 
     transport: str
     """ "tcp" or "unix"."""

@@ -65,17 +65,26 @@ class Call:
         }
 
 
+def forget_peak() -> bool:
+    """Whether the system lets this process's peak of memory start again from what it has now."""
+    try:
+        _CLEAR_REFS.write_text("5")  # proc_pid_clear_refs(5)
+    except OSError:
+        return False
+    return True
+
+
+def peak() -> int | None:
+    """Bytes: the most that this process has had at once."""
+    return _status_bytes("VmHWM")
+
+
 class _Peak:
     def __init__(self) -> None:
-        try:
-            # Makes VmHWM start again from what is resident now (proc_pid_clear_refs(5)).
-            _CLEAR_REFS.write_text("5")
-            self._resident = _status_bytes("VmRSS")
-        except OSError:
-            self._resident = None
+        self._resident = _status_bytes("VmRSS") if forget_peak() else None
 
     def growth(self) -> int | None:
-        high = None if self._resident is None else _status_bytes("VmHWM")
+        high = None if self._resident is None else peak()
         return None if high is None or self._resident is None else high - self._resident
 
 

@@ -18,6 +18,8 @@ class Plan:
     anew: bool = False
     """Every round in new processes: memory that an earlier workload has freed, but its process has
     kept, would hide what this one takes."""
+    rehearsal: Workload | None = None
+    """What everybody does once before the first round: some things start only when used."""
 
     def invites(self, name: str) -> bool:
         return self.only is None or any(name.startswith(start) for start in self.only)

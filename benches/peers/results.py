@@ -97,6 +97,16 @@ def message_seconds(sides: Sides) -> float | None:
     return median(sides["client"]["seconds"])
 
 
+def transfer_seconds(sides: Sides) -> float | None:
+    """Of an array between Dask's workers: the median by the receiver's own log."""
+    return median(sides["client"]["transfer_seconds"])
+
+
+def worker_peak(sides: Sides) -> float | None:
+    """Bytes: the most that the larger of Dask's two workers had during a transfer."""
+    return _number(max(map(max, sides["client"]["worker_peaks"]), default=None))
+
+
 def total_seconds(sides: Sides) -> float | None:
     """Of many: all connections."""
     return _number(sides["client"]["seconds"])

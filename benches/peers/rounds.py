@@ -7,14 +7,14 @@ from typing import Any
 
 from .contestant import Workload
 from .contestants import Entry
-from .pair import Pair, PairError
+from .pair import START_SECONDS, Pair, PairError
 from .plan import Plan
 
 # A contestant that fails this often in one workload does not take part in the rest of it.
 PATIENCE = 2
 
-# Many times what the slowest of them needs.
-SECONDS_OF_A_ROUND = 60.0
+# Several times what the slowest of them needs: Dask's scheduler, for ten thousand tasks.
+SECONDS_OF_A_ROUND = 180.0
 
 # Moved in the same way as more, and little beside what a large message could leave behind.
 WARM_UP_BYTES = 1 << 20
@@ -50,6 +50,8 @@ class Race:
         ]
         if not pairs:
             return None
+        if plan.rehearsal is not None:
+            self._rehearse(pairs, plan.rehearsal, report)
         measured: list[dict[str, Any]] = []
         failed: dict[str, int] = {}
         for number in range(rounds):
@@ -81,6 +83,12 @@ class Race:
             "environment": self._environment,
             "rounds": measured,
         }
+
+    def _rehearse(self, pairs: Sequence[Pair], workload: Workload, report: Report) -> None:
+        for pair in pairs:
+            report(f"{workload.name} {workload.transport}, rehearsal: {pair.entry.name}")
+            with contextlib.suppress(PairError):  # which a round meets again, and reports
+                pair.run(workload, START_SECONDS + self._seconds)
 
     def _start_anew(self, pair: Pair, workload: Workload) -> None:
         pair.stop()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from . import host_targets, message_targets
+from . import dask_targets, host_targets, message_targets
 from . import results as read
 from .plan import MIB, TRANSPORTS
 from .results import Results, Spread
@@ -28,6 +28,7 @@ def rows(results: Results) -> list[Row]:
         _import_time,
         message_targets.rows,
         host_targets.rows,
+        dask_targets.rows,
     )
     return [row for part in parts for row in part(results)]
 

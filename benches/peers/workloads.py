@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from . import host_workloads
+from . import dask_workloads, host_workloads
 from .contestant import Workload
 from .pattern import GATHER_BYTES, SMALL_TOTAL
 from .plan import GIB, KIB, MIB, TRANSPORTS, Plan
@@ -55,6 +55,7 @@ def full() -> list[Plan]:
         Plan(Workload("beside", "beside", "tcp", 64 * MIB, 0), 5),
         *_messages(),
         *host_workloads.full(),
+        *dask_workloads.full(),
     ]
 
 
@@ -80,6 +81,7 @@ def quick() -> list[Plan]:
         Plan(Workload("beside", "beside", "tcp", MIB, 0), 1, ("pinwire asyncio", "asyncio sock")),
         *_quick_messages(),
         *host_workloads.quick(),
+        *dask_workloads.quick(),
     ]
 
 

@@ -22,6 +22,7 @@ MODULES = (
     "pynng_",
     "flight",
     "dask_comm",
+    "dask_clusters",
     "mpi",
     "mpich",
     "openmpi",

@@ -98,5 +98,5 @@ def _label(axes: Axes, at: float, row: int, name: str, words: str) -> None:
 
 
 def figures(value: float) -> str:
-    """Three at most, two where there are two decimals."""
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    """Three of them, and all that stand before the point."""
+    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"

@@ -13,7 +13,15 @@ from .style import is_c, is_memcpy, ours
 
 GB = 1e9
 # Kinds with a speed: one message at a time, timed until it is there.
-BULK = HOST_BULK | {"bulk", "gather", "message-bulk", "message-parts", "message-object"}
+BULK = HOST_BULK | {
+    "bulk",
+    "gather",
+    "message-bulk",
+    "message-parts",
+    "message-object",
+    "dask-transfer",
+    "dask-shuffle",
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,10 @@ class Line:
     """CPU seconds per GB, client and server."""
     memory: tuple[float, float] | None
     """Peak bytes above the arrays, client and server."""
+    transfer: Spread | None
+    """Nanoseconds of the transfer alone, by the log of Dask's worker."""
+    worker_peaks: tuple[float, float] | None
+    """Peak bytes of all that Dask's workers have, sender and receiver."""
     carrier: str | None
     """What the payload went by, for those who choose."""
     correct: bool
@@ -94,6 +106,10 @@ class Table:
             of_memcpy=self._share(name, is_memcpy),
             cpu=self._both(name, "cpu_seconds", gigabytes) if bulk else None,
             memory=self._both(name, "peak_bytes", 1.0),
+            transfer=read.over_rounds(self.entry, name, _seconds(read.transfer_seconds))
+            if self.kind == "dask-transfer"
+            else None,
+            worker_peaks=self._worker_peaks(name),
             carrier=self._carrier(name),
             correct=all(
                 side.get("verified", True) for both in self.sides(name) for side in both.values()
@@ -109,6 +125,15 @@ class Table:
     def _carrier(self, name: str) -> str | None:
         known = [both["client"].get("carrier") for both in self.sides(name)]
         return " or ".join(sorted({carrier for carrier in known if carrier})) or None
+
+    def _worker_peaks(self, name: str) -> tuple[float, float] | None:
+        found = [
+            pair for both in self.sides(name) for pair in both["client"].get("worker_peaks", [])
+        ]
+        if not found:
+            return None
+        sender, receiver = (median(peaks) for peaks in zip(*found, strict=True))
+        return sender, receiver
 
     def _both(self, name: str, key: str, unit: float) -> tuple[float, float] | None:
         values = []
@@ -152,6 +177,11 @@ TIMES: dict[str, Metric] = {
         ("message-bulk", "message-parts", "message-memory", "message-object"),
         _seconds(read.message_seconds),
     ),
+    "dask-ping": read.latency,
+    **dict.fromkeys(
+        ("dask-transfer", "dask-shuffle", "dask-batch", "dask-tasks"),
+        _seconds(read.message_seconds),
+    ),
     **dict.fromkeys((*HOST_BULK, "same-host-memory"), _seconds(read.message_seconds)),
 }
 TAILS: dict[str, Metric] = {
@@ -159,4 +189,5 @@ TAILS: dict[str, Metric] = {
     "beside": _client("echo_ns", "p99"),
     "message-ping": _client("latencies_ns", "p99"),
     "same-host-ping": _client("latencies_ns", "p99"),
+    "dask-ping": _client("latencies_ns", "p99"),
 }

@@ -8,7 +8,7 @@ from ..results import Spread
 from ..row import Row
 from .durations import duration
 from .lines import Line, Table
-from .plots import Plot, size_words
+from .plots import Plot, decimal_words, size_words
 from .style import ours
 
 COMMAND = "make bench"
@@ -42,6 +42,12 @@ READING = """\
   thread that copies such an array within its process and tells nobody. iceoryx2 lends memory to
   those who make their data in it; from any array, into any array, it has to copy twice. *Share of
   C* is there that of the quicker of the two C loops.
+- Dask's rows are those of whole clusters, which all idle but for the one whose turn it is. *An
+  array between workers* is a task on one worker that needs the array that another has made: from
+  its submission until the client has the result, with *the transfer* alone by the receiver's log.
+  A batch is by the task. The memory there is all that a worker's process has, with the interpreter
+  and the array, and its target has no allowance: 1.01 is missed. In a shuffle the time is that of
+  the shuffle and of adding up what it gives, from partitions that the workers have already.
 - CPU seconds per GB are those of the whole process, user and system; memory is the peak above the
   arrays that either side has to hold anyway.
 - Everyone runs with the best settings that we know of; they stand above, to be corrected.
@@ -113,6 +119,8 @@ def _columns(table: Table) -> Iterator[tuple[str, Any]]:
     lines = table.lines
     if any(line.tail for line in lines):
         yield "p99", lambda line: duration(line.tail.median) if line.tail else "-"
+    if any(line.transfer for line in lines):
+        yield "the transfer", lambda line: duration(line.transfer.median) if line.transfer else "-"
     if any(line.speed for line in lines):
         yield "GB/s", lambda line: f"{line.speed.median:.2f}" if line.speed else "-"
     if any(line.of_c for line in lines):
@@ -125,6 +133,8 @@ def _columns(table: Table) -> Iterator[tuple[str, Any]]:
         yield "CPU s/GB, client + server", _cpu
     if any(line.memory for line in lines):
         yield "peak MiB, client + server", _memory
+    if any(line.worker_peaks for line in lines):
+        yield "peak MiB, sender + receiver", _worker_peaks
     if any(line.carrier for line in lines):
         yield "payload by", lambda line: line.carrier or "-"
 
@@ -139,6 +149,12 @@ def _memory(line: Line) -> str:
     # A process can also give memory back meanwhile.
     client, server = (max(0.0, nbytes) / 2**20 for nbytes in line.memory)
     return f"{client:.1f} + {server:.1f}"
+
+
+def _worker_peaks(line: Line) -> str:
+    if line.worker_peaks is None:
+        return "-"
+    return " + ".join(f"{nbytes / 2**20:.0f}" for nbytes in line.worker_peaks)
 
 
 def _spread(spread: Spread | None) -> str:
@@ -160,6 +176,7 @@ def _escape(text: str) -> str:
 
 
 def _title(table: Table) -> str:
+    count, decimal = f"{table.workload['count']:,}", decimal_words(table.size)
     what = {
         "ping": f"Round trips of {size_words(table.size)}",
         "bulk": f"Messages of {size_words(table.size)}",
@@ -175,11 +192,16 @@ def _title(table: Table) -> str:
         "same-host-pages": f"An array of {size_words(table.size)} in pages of 4 KiB on one host",
         "same-host-memory": f"Memory for {size_words(table.size)} on one host, in new processes",
         "same-host-ping": f"Round trips of {size_words(table.size)} by channels on one host",
+        "dask-transfer": f"Dask: an array of {decimal} between workers",
+        "dask-shuffle": f"Dask: P2P shuffle of a DataFrame of {decimal}",
+        "dask-batch": f"Dask: tasks that need {decimal} of another worker, {count} at once",
+        "dask-ping": f"Dask: tasks that need {decimal} of another worker, one by one",
+        "dask-tasks": f"Dask: {count} tasks that do nothing",
     }.get(table.kind, str(table.workload["name"]))
     buffers = table.workload.get("sockbuf")
     suffix = f", socket buffers of {size_words(buffers)}" if buffers else ""
     # There each contestant takes the way that its name says.
-    if table.kind == "same-host":
+    if table.kind == "same-host" or table.kind.startswith("dask-"):
         return what
     return f"{what}, {'TCP' if table.transport == 'tcp' else 'unix socket'}{suffix}"
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..summary import edge_ns
 from . import bars, dots, ridges
 from .lines import Line, Table
-from .style import is_c, is_memcpy
+from .style import is_c, is_dask_tcp, is_memcpy
 
 TRANSPORTS = {"tcp": "TCP", "unix": "unix sockets"}
 MESSAGES = {
@@ -38,11 +38,20 @@ def draw(tables: Sequence[Table], folder: Path) -> list[Plot]:
     drawn.append(_cpu(tables, folder / "cpu.png"))
     drawn.append(_messages(tables, folder / "messages.png"))
     drawn.append(_same_host(tables, folder / "same-host.png"))
+    drawn.append(_dask(tables, folder / "dask.png"))
     return [plot for plot in drawn if plot is not None]
 
 
 def size_words(nbytes: int) -> str:
     for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if nbytes >= scale:
+            return f"{nbytes / scale:g} {unit}"
+    return f"{nbytes} B"
+
+
+def decimal_words(nbytes: int) -> str:
+    """For what counts in thousands, as Dask does."""
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if nbytes >= scale:
             return f"{nbytes / scale:g} {unit}"
     return f"{nbytes} B"
@@ -174,6 +183,35 @@ def _same_host(tables: Sequence[Table], path: Path) -> Plot | None:
         panels,
     )
     return Plot(path.name, "Throughput on one host by contestant and size, beside memcpy")
+
+
+def _dask(tables: Sequence[Table], path: Path) -> Plot | None:
+    by_size = sorted(tables, key=lambda table: table.size)
+    panels = [
+        _times(table, f"{words}{decimal_words(table.size)}")
+        for kind, words in (("dask-transfer", ""), ("dask-shuffle", "shuffle of "))
+        for table in by_size
+        if table.kind == kind
+    ]
+    if not panels:
+        return None
+    bars.draw(
+        path,
+        "Arrays and a P2P shuffle between two of Dask's workers on one host",
+        "Time, median: shorter is quicker. From a task's submission until the client has its"
+        " result. Vertical line: tcp://.",
+        _ordered(panels, reverse=False),
+        panels,
+    )
+    return Plot(path.name, "Time of arrays and a shuffle between Dask's workers by protocol")
+
+
+def _times(table: Table, title: str) -> bars.Panel:
+    """In seconds from one on, for the quickest."""
+    quickest = table.lines[0].time.median
+    unit, scale = ("s", 1e9) if quickest >= 1e9 else ("ms", 1e6)
+    times = {line.name: (line.time.median / scale,) for line in table.lines}
+    return bars.Panel(f"{title}, {unit}", times, is_dask_tcp)
 
 
 def _speeds(table: Table, title: str, reference: Callable[[str], bool] = is_c) -> bars.Panel:

@@ -16,6 +16,8 @@ LEFT_OUT = (
     "16 MiB",
     "64 MiB",
     "1 GiB",
+    "1 GB",
+    "by the worker's log",
     "lateness, sender",
     "idle: pinwire uvloop",
     "Channel uvloop",

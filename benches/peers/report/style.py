@@ -56,6 +56,10 @@ def is_memcpy(name: str) -> bool:
     return name == "memcpy"
 
 
+def is_dask_tcp(name: str) -> bool:
+    return name == "tcp://"
+
+
 def colour(name: str) -> str:
     if is_c(name) or is_memcpy(name):
         return REFERENCE
