@@ -78,8 +78,12 @@ impl Pool {
         let mut kept = self.lock();
         // Not one that is much too large: others may need that.
         let fits = |mapping: &Mapping| (len..=len.saturating_mul(2)).contains(&mapping.len());
-        let at = kept.mappings.iter().position(fits)?;
-        kept.mappings.remove(at)
+        let at = kept.mappings.iter().position(fits);
+        if at.is_none() {
+            // Fresh memory comes instead of what is too small, not beside it.
+            kept.mappings.retain(|mapping| mapping.len() > len);
+        }
+        kept.mappings.remove(at?)
     }
 
     fn keep(&self, mut mapping: Mapping) {
