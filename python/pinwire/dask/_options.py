@@ -11,20 +11,17 @@ from distributed.system import MEMORY_LIMIT
 if TYPE_CHECKING:
     from .._types import ChannelOptions
 
-# Not `dask.config.update_defaults`: whoever resets the configuration would take them away.
-DEFAULTS: dict[str, Any] = {
-    "same-host": "auto",
-    "high-water": "512 MiB",
-    "max-message": MEMORY_LIMIT,
-}
-
 
 def channel_options() -> ChannelOptions:
     """The options of a channel, as they are configured now."""
-    settings = DEFAULTS | dask.config.get("distributed.comm.pinwire", {})
-    same_host = settings["same-host"]
+    same_host = _setting("same-host", "auto")
     return {
         "same_host": "off" if same_host is False else same_host,  # what YAML makes of a bare off
-        "high_water": parse_bytes(settings["high-water"]),
-        "max_message_bytes": parse_bytes(settings["max-message"]),
+        "high_water": parse_bytes(_setting("high-water", "512 MiB")),
+        "max_message_bytes": parse_bytes(_setting("max-message", MEMORY_LIMIT)),
     }
+
+
+def _setting(name: str, default: Any) -> Any:
+    # Not `dask.config.update_defaults`: whoever resets the configuration would take them away.
+    return dask.config.get(f"distributed.comm.pinwire.{name}", default)
