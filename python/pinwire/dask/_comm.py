@@ -89,17 +89,21 @@ class Comm(BaseComm):
         that the peer has said it does not take; nothing is sent then.
         """
         self._check_open()
-        frames = await to_frames(
-            msg,
-            allow_offload=self.allow_offload,
-            serializers=serializers,
-            on_error=on_error,
-            context={
-                "sender": self.local_info,
-                "recipient": self.remote_info,
-                **self.handshake_options,
-            },
-        )
+        try:
+            frames = await to_frames(
+                msg,
+                allow_offload=self.allow_offload,
+                serializers=serializers,
+                on_error=on_error,
+                context={
+                    "sender": self.local_info,
+                    "recipient": self.remote_info,
+                    **self.handshake_options,
+                },
+            )
+        except asyncio.CancelledError:
+            self.abort()
+            raise
         self._check_open()
         parts, nbytes = pack(frames)
         try:
