@@ -21,9 +21,14 @@ DEFAULTS: dict[str, Any] = {
 
 def channel_options() -> ChannelOptions:
     """The options of a channel, as they are configured now."""
-    settings = DEFAULTS | dask.config.get("distributed.comm.pinwire", {})
     return {
-        "same_host": settings["same-host"],
-        "high_water": parse_bytes(settings["high-water"]),
-        "max_message_bytes": parse_bytes(settings["max-message"]),
+        # "off" is False in YAML.
+        "same_host": _setting("same-host") or "off",
+        "high_water": parse_bytes(_setting("high-water")),
+        "max_message_bytes": parse_bytes(_setting("max-message")),
     }
+
+
+def _setting(name: str) -> Any:
+    # One by one: from the environment they come with an underscore, which only this overlooks.
+    return dask.config.get(f"distributed.comm.pinwire.{name}", DEFAULTS[name])
