@@ -226,9 +226,8 @@ def test_connect_when_nobody_listens_then_os_error(run):
     async def main():
         async with listening(ignore) as listener:
             address = listener.contact_address
-        with pytest.raises(OSError, match="Timed out trying to connect") as caught:
+        with pytest.raises(OSError, match="Timed out trying to connect"):
             await connect(address, timeout=0.1)
-        assert isinstance(caught.value.__cause__, CommClosedError)
         connector = get_backend("pinwire").get_connector()
         with pytest.raises(CommClosedError, match="ConnectionRefusedError"):
             await connector.connect(address.removeprefix("pinwire://"))
