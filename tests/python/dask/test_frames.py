@@ -152,7 +152,8 @@ def test_message_when_its_first_part_is_of_another_length_then_protocol_error():
 
 
 def test_message_when_a_part_is_of_another_length_or_missing_then_protocol_error():
-    first, (third, fourth) = told()
+    first, rest = told()
+    third, fourth = map(bytes, rest)
     for rest in (
         [third],
         [fourth],
@@ -164,7 +165,7 @@ def test_message_when_a_part_is_of_another_length_or_missing_then_protocol_error
         [third[:-1], fourth],
         [third + b"x", fourth],
         [third, fourth[:-1]],
-        [third, bytes(fourth) + b"x"],
+        [third, fourth + b"x"],
     ):
         refused([first, *rest])
 
