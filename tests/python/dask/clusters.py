@@ -23,7 +23,8 @@ import pinwire
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LARGE = 100_000_000
+MB = 1_000_000
+LARGE = 100 * MB
 
 
 @contextlib.contextmanager
@@ -46,6 +47,14 @@ def total(array: np.ndarray) -> int:
     """A sum in which every byte counts by its place."""
     rows = array[: array.size // 1000 * 1000].reshape(-1, 1000)
     return int(rows.sum(0, dtype="i8") @ np.arange(1, 1001) + array.sum(dtype="i8"))
+
+
+def passes_arrays(client: Client) -> bool:
+    """Whether what one worker has made gets to another, and back here, whole."""
+    here, there = list(client.scheduler_info()["workers"])[:2]
+    array = client.submit(ramp, 2 * MB, workers=[here])
+    assert client.submit(total, array, workers=[there]).result() == total(ramp(2 * MB))
+    return bool((array.result() == ramp(2 * MB)).all())
 
 
 def backends() -> set[str]:

@@ -11,12 +11,9 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
-from clusters import backends, cluster, kill_in_mid_transfer, ramp, total, traffic
+from clusters import MB, backends, cluster, kill_in_mid_transfer, ramp, total, traffic
 from distributed import wait
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
-MB = 1_000_000
 ALIKE = {"check_index_type": False}
 """Dask has strings of another kind than pandas."""
 

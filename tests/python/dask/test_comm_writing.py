@@ -18,7 +18,8 @@ MEGA = 1_000_000
 def test_write_when_nobody_reads_then_it_does_not_wait(same_host, run):
     async def main():
         async with connected(same_host=same_host) as (client, server):
-            arrays = [np.full(200 * MEGA, number, "u1") for number in (1, 2)]
+            arrays = [np.ones(200 * MEGA, "u1")]
+            arrays.append(arrays[0][1:])
             before = rss()
             for array in arrays:
                 assert await client.write(to_serialize(array)) > array.nbytes
@@ -26,7 +27,7 @@ def test_write_when_nobody_reads_then_it_does_not_wait(same_host, run):
             assert rss() - before < MARGIN
             assert stats(client).messages_sent == 1  # that of Dask's handshake
             for array in arrays:
-                assert (await server.read() == array).all()
+                assert np.array_equal(await server.read(), array)
 
     run(main())
 

@@ -1,4 +1,4 @@
-"""Clusters of other kinds: threads, uvloop, that grow and shrink, of programs."""
+"""Clusters of other kinds: of threads, that grow and shrink, of programs."""
 
 from __future__ import annotations
 
@@ -6,37 +6,18 @@ import socket
 import subprocess
 import sys
 
-import dask
 import dask.array as da
-import pytest
-from clusters import backends, cluster, loop_module, ramp, total
+from clusters import backends, cluster, passes_arrays
 from distributed import Client, Event
 from support import PATIENCE, wait_until
 
 SIZE = 2_000_000
 
 
-def passes_arrays(client):
-    """Whether what one worker has made gets to another, and back here, whole."""
-    here, there = list(client.scheduler_info()["workers"])[:2]
-    array = client.submit(ramp, SIZE, workers=[here])
-    assert client.submit(total, array, workers=[there]).result() == total(ramp(SIZE))
-    return (array.result() == ramp(SIZE)).all()
-
-
 def test_cluster_when_its_workers_are_threads_then_it_computes():
     with cluster(processes=False) as client:
         assert client.scheduler.address.startswith("pinwire://")
         assert backends() == {"pinwire.dask._comm"}
-        assert passes_arrays(client)
-
-
-@pytest.mark.xdist_group("cluster")
-def test_cluster_when_it_runs_on_uvloop_then_it_computes():
-    with dask.config.set({"distributed.admin.event-loop": "uvloop"}), cluster() as client:
-        assert set(client.run(loop_module).values()) == {"uvloop"}
-        assert client.run_on_scheduler(loop_module) == "uvloop"
-        assert all(each == {"pinwire.dask._comm"} for each in client.run(backends).values())
         assert passes_arrays(client)
 
 
