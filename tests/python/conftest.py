@@ -11,7 +11,6 @@ import pytest
 import uvloop
 from channels import FACES, Channels
 from host_pairs import Echo, EchoServer, Hosted
-from xdist.scheduler import LoadScopeScheduling
 
 import pinwire
 import pinwire.blocking
@@ -162,14 +161,9 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return here, there
 
 
-class OneCluster(LoadScopeScheduling):
-    """Tests go to whoever is idle, but those of Dask's cluster to one, which starts it once."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "cluster" if "/dask/test_cluster" in nodeid else nodeid
-
-
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneCluster:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Not `--dist loadgroup`: pytest-xdist 3.8 does not find its groups with pytest 9."""
+    from one_cluster import OneCluster
+
     return OneCluster(config, log)
