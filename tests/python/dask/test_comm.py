@@ -179,11 +179,14 @@ def test_addresses_when_connected_then_each_end_has_those_of_both(run):
 
 def test_address_when_a_name_is_connected_to_then_the_peer_has_it(run):
     async def main():
-        async with listening(lambda comm: None) as listener:
+        kept = []  # one that nobody keeps is closed
+        async with listening(kept.append) as listener:
             address = f"pinwire://localhost:{listener.get_host_port()[1]}"
             comm = await connect(address, timeout=PATIENCE)
             assert comm.peer_address == address
             await comm.close()
+            for each in kept:
+                each.abort()
 
     run(main())
 

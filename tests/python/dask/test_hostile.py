@@ -170,6 +170,7 @@ def test_a_liar_when_it_has_shaken_hands_then_the_handler_loses_its_connection(n
         async with listening(handler) as listener:
             liar = await connect(listener.contact_address, timeout=PATIENCE)
             before = rss()
+            await liar._channel.drain()
             await stream(liar).send_buffer(LIES[name])
             await stream(liar).send_eof()
             error, comm = await ends
