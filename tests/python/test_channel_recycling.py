@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import gc
-import resource
-import threading
-from pathlib import Path
 
 import numpy as np
 from channels import exchange, run_between
-from support import pattern
-
-import pinwire
-from pinwire import blocking
+from support import pattern, program
 
 LARGE = 8 * 2**20
 """Bytes of an array that has pages of its own."""
-
-
-def address(array):
-    return array.__array_interface__["data"][0]
-
-
-def mapped():
-    """Bytes of this process's address space."""
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def content(number):
@@ -38,61 +23,110 @@ async def received(client, server, number):
     return message.parts[0]
 
 
-def test_memory_when_an_array_was_dropped_then_the_next_one_has_it_on_asyncio():
-    async def main(client, server):
-        first = address(await received(client, server, 1))
-        gc.collect()
-        assert address(await received(client, server, 2)) == first
+# All channels of a process share what is kept, so these have one of their own.
+PRELUDE = """
+import asyncio, gc, threading
+from pathlib import Path
+import numpy as np
+import pinwire
+from pinwire import blocking
 
-    run_between(main)
+LARGE = 8 * 2**20
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+def received(client, server):
+    thread = threading.Thread(target=client.send, args=(np.ones(LARGE, "u1"),))
+    thread.start()
+    array = server.recv().parts[0]
+    thread.join()
+    return array
+
+def channels():
+    return [blocking.Channel(stream) for stream in blocking.socketpair()]
+
+def mapped():
+    return int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+"""
+
+
+def check(code):
+    assert program(PRELUDE + code) == (0, "True\n", "")
+
+
+def test_memory_when_an_array_was_dropped_then_the_next_one_has_it_on_asyncio():
+    check("""
+async def main():
+    left, right = pinwire.socketpair()
+    found = []
+    async with pinwire.Channel(left) as client, pinwire.Channel(right) as server:
+        for _ in range(2):
+            sending = asyncio.create_task(client.send(np.ones(LARGE, "u1")))
+            found.append(address((await server.recv()).parts[0]))
+            await sending
+            gc.collect()
+    print(found[0] == found[1])
+
+asyncio.run(main())
+""")
 
 
 def test_memory_when_an_array_was_dropped_then_the_next_one_has_it_on_threads():
-    left, right = blocking.socketpair()
-    found = []
-    with blocking.Channel(left) as client, blocking.Channel(right) as server:
-        for number in (1, 2):
-            thread = threading.Thread(target=client.send, args=(content(number),))
-            thread.start()
-            found.append(address(server.recv().parts[0]))
-            thread.join()
-    assert found[0] == found[1]
+    check("""
+client, server = channels()
+with client, server:
+    print(address(received(client, server)) == address(received(client, server)))
+""")
 
 
 def test_memory_when_an_array_was_dropped_then_another_channel_may_have_it():
-    async def main(client, server):
-        first = address(await received(client, server, 1))
-        gc.collect()
-        left, right = pinwire.socketpair()
-        async with pinwire.Channel(left) as other_client, pinwire.Channel(right) as other_server:
-            assert address(await received(other_client, other_server, 2)) == first
-
-    run_between(main)
+    check("""
+client, server = channels()
+with client, server:
+    first = address(received(client, server))
+    other_client, other_server = channels()
+    with other_client, other_server:
+        print(address(received(other_client, other_server)) == first)
+""")
 
 
 def test_memory_when_more_is_dropped_than_a_message_had_then_no_more_is_kept():
-    async def main(client, server):
-        kept = [await received(client, server, number) for number in range(12)]
-        before = mapped()
-        kept.clear()
-        gc.collect()
-        assert before - mapped() >= 11 * LARGE
+    check("""
+client, server = channels()
+with client, server:
+    kept = [received(client, server) for _ in range(12)]
+    before = mapped()
+    kept.clear()
+    gc.collect()
+    print(10 * LARGE < before - mapped() < 12 * LARGE)
+""")
 
-    run_between(main)
+
+def test_memory_when_it_is_too_small_then_it_is_given_back_before_more_is_made():
+    check("""
+client, server = channels()
+with client, server:
+    received(client, server)
+    gc.collect()
+    before = mapped()
+    LARGE *= 4
+    array = received(client, server)
+    print(mapped() - before < LARGE)
+""")
 
 
 def test_memory_when_the_last_channel_is_gone_then_it_is_given_back():
-    while_open = 0
-
-    async def main(client, server):
-        nonlocal while_open
-        await received(client, server, 1)
-        gc.collect()
-        while_open = mapped()
-
-    run_between(main)
+    check("""
+client, server = channels()
+with client, server:
+    received(client, server)
     gc.collect()
-    assert while_open - mapped() >= LARGE
+    before = mapped()
+del client, server
+gc.collect()
+print(before - mapped() >= LARGE)
+""")
 
 
 def test_memory_when_a_view_of_it_is_alive_then_it_is_left_alone():

@@ -122,7 +122,14 @@ class Listener(BaseListener, RequireEncryptionMixin):
     def _run(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # Not left to the collector, which may come late: the task and its error are a cycle.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            context = {"message": f"a connection to {self} failed", "exception": error}
+            task.get_loop().call_exception_handler(context)
 
     def _welcome(self, stream: Stream) -> None:
         self._run(self._serve(stream))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from distributed.protocol.utils import merge_memoryviews
 from distributed.utils import ensure_memoryview, nbytes
 
-from ..errors import ProtocolError
+from ..errors import MessageRefusedError, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,8 +35,14 @@ MANY = 16 * 1024
 """Frames that may lie apart in one message. What is cut into more is copied."""
 
 
+MOST = 1 << 20
+"""Frames that a message may have: each takes memory at the receiver, even if it is empty."""
+
+
 def pack(frames: Sequence[Any]) -> tuple[list[Any], int]:
     """The parts of a message of these frames, and how many bytes the frames are."""
+    if len(frames) > MOST:
+        raise MessageRefusedError(f"a message has at most {MOST} frames, not {len(frames)}")
     sizes: list[int] = [nbytes(frame) for frame in frames]
     total = sum(sizes)
     if total <= SMALL:
@@ -86,7 +92,7 @@ def unpack(parts: Sequence[Any]) -> list[memoryview]:
     try:
         first, *rest = [memoryview(part).cast("B") for part in parts]
         (count,) = struct.unpack_from("<Q", first)
-        table = struct.unpack_from(f"<{count}Q", first, 8)
+        table = struct.unpack_from(f"<{min(count, MOST)}Q", first, 8)
     except (ValueError, TypeError, struct.error) as error:
         raise ProtocolError("the peer sent a message that is none of Dask's") from error
     frames: list[memoryview] = []

@@ -24,4 +24,5 @@ def channel_options() -> ChannelOptions:
 
 def _setting(name: str, default: Any) -> Any:
     # Not `dask.config.update_defaults`: whoever resets the configuration would take them away.
-    return dask.config.get(f"distributed.comm.pinwire.{name}", default)
+    value = dask.config.get(f"distributed.comm.pinwire.{name}", None)
+    return default if value is None else value
