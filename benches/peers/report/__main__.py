@@ -2,7 +2,8 @@
 
     python -m benches.peers.report [RESULTS_DIR] [--root .]
 
-Writes docs/benchmarks.md with its plots and the README's table, and prints the targets.
+Writes docs/benchmarks.md with its plots and the tables of the README and of docs/dask.md, and
+prints the targets.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 from ..options import FILE, RESULTS
 from ..results import load
 from ..targets import rows
-from . import markdown, plots, readme, terminal
+from . import excerpts, markdown, plots, terminal
 from .lines import Table, tables
 
 
@@ -33,8 +34,8 @@ def main() -> None:
     written = ["docs/benchmarks.md", *(f"docs/benchmarks/{plot.file}" for plot in drawn)]
     described = results["machine"].get("described", "")
     # A quick run is no measurement.
-    if not results["quick"] and readme.write(options.root / "README.md", targets, described):
-        written.append("README.md")
+    if not results["quick"]:
+        written += excerpts.write(options.root, targets, described)
     terminal.show(targets, written)
 
 
