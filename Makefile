@@ -24,7 +24,7 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src pytho
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
-	@echo "make test    run every test, on each supported Python found: $(VERSIONS)"
+	@echo "make test    run every test; those about Python on each supported one found: $(VERSIONS)"
 	@echo "make check   formatting, lints and types of both languages, stubs against the runtime"
 	@echo "make bench   measure, beside others too, and write docs/benchmarks.md"
 	@echo "make soak    interrupt bulk at random for some minutes"

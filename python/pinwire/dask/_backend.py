@@ -117,7 +117,7 @@ class Listener(BaseListener, RequireEncryptionMixin):
 
     async def _accept(self, listener: StreamListener) -> None:
         async with listener:  # whoever forgets to stop it cancels this when the loop ends
-            await accept_all(listener, self._welcome, logger.warning)
+            await accept_all(listener, self._welcome, _report)
 
     def _run(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -160,6 +160,10 @@ class Backend(BaseTCPBackend):
 
     _connector_class = Connector
     _listener_class = Listener
+
+
+def _report(message: str, error: OSError) -> None:
+    logger.warning("%s: %s", message, error)
 
 
 def _with_prefix(prefix: str, address: str) -> str:

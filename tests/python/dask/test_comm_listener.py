@@ -13,7 +13,7 @@ from distributed.comm import CommClosedError, connect, listen
 from distributed.comm.registry import get_backend
 from distributed.utils import get_ip
 from hostile import descriptors, rest
-from support import PATIENCE, until
+from support import PATIENCE, program, until
 
 MANY = 100
 
@@ -305,3 +305,45 @@ def test_sockets_when_connected_then_they_notice_a_peer_that_is_gone(run):
                     assert option(socket.SOL_TCP, socket.TCP_USER_TIMEOUT) == 40_000
 
     run(main())
+
+
+EXHAUSTED = """
+    import asyncio, contextlib, logging, os, resource, socket
+    from distributed.comm import connect, listen
+    from pinwire import _asyncio
+
+    said = []
+
+    class Memory(logging.Handler):
+        def emit(self, record):
+            said.append(record.getMessage())
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        accepted = loop.create_future()
+        async with listen("pinwire://127.0.0.1", accepted.set_result) as listener:
+            peer, taken = socket.socket(), []
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(os.open("/dev/null", os.O_RDONLY))
+            peer.connect(listener.get_host_port())
+            while not said:
+                await asyncio.sleep(0.001)
+            peer.close()
+            for number in taken:
+                os.close(number)
+            comm = await connect(listener.contact_address)
+            await comm.write("served")
+            print(await (await accepted).read(), said[0])
+
+    _asyncio.PAUSE = 0.01
+    logging.getLogger("pinwire.dask").addHandler(Memory())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    asyncio.run(main())
+"""
+
+
+def test_listener_when_descriptors_run_out_then_it_says_so_and_goes_on():
+    said = "out of descriptors or memory: accepting again soon: [Errno 24] Too many open files"
+    code, out, err = program(EXHAUSTED)
+    assert (code, out) == (0, f"served {said}\n"), err
