@@ -91,10 +91,11 @@ $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 	$(VENV)/$*/bin/python -m pytest -q -n auto $(if $(filter $(NEWEST),$*),,$(call but,$(ABOUT_SYSTEM)))
 
 # Once more with the workers having every transfer that is not done at once, and channels offering
-# every byte instead of sending it; not what is about objects, addresses and options, or files.
-ABOUT_ELSE := testbuffer* refusals* exporters* dlpack* addresses* options* adopt* errors* listener* \
-	dtype* wire* cli* host* security* examples* channel_arrays* channel_exporters* channel_meta* channel_lies* \
-	channel_bombs*
+# every byte instead of sending it; not what is about objects, addresses and options, or files, nor
+# what has the workers or a channel's offers anyway.
+ABOUT_ELSE := testbuffer* refusals* exporters* dlpack* layouts* addresses* options* adopt* errors* \
+	listener* loopback* dtype* wire* cli* bulk* host* security* examples* channel_arrays* \
+	channel_exporters* channel_meta* channel_lies* channel_bombs* channel_recycling*
 test-workers: export PINWIRE_BULK_THRESHOLD := 1
 test-workers: export PINWIRE_OFFER_THRESHOLD := 1
 test-workers: export PINWIRE_TEST_SAME_HOST := auto
