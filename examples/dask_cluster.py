@@ -18,7 +18,7 @@ def past_the_socket() -> int:
 
 def main() -> None:
     cluster = LocalCluster(
-        protocol="pinwire://", n_workers=2, threads_per_worker=1, dashboard_address=None
+        protocol="pinwire://", n_workers=2, threads_per_worker=1, dashboard_address=":0"
     )
     with cluster, Client(cluster) as client:
         one, other = client.scheduler_info()["workers"]
