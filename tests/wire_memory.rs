@@ -23,12 +23,14 @@ fn count(bytes: isize) {
 // SAFETY: the system's allocator does the work; the counters are of plain numbers, without a
 // destructor, and so can be used at any time of a thread's life.
 unsafe impl GlobalAlloc for Counting {
+    // SAFETY: what GlobalAlloc asks of the caller is all that the system's allocator does.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: as for `alloc`; the memory is the system's allocator's.
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
         // SAFETY: as the caller promises.

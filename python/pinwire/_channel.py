@@ -228,7 +228,8 @@ class ChannelServer:
         self._handler = handler
         self._options = options
         self._tasks: set[asyncio.Task[None]] = set()
-        self._accepting = asyncio.get_running_loop().create_task(self._accept())
+        accepting = accept_all(listener, self._welcome, self._report)
+        self._accepting = asyncio.get_running_loop().create_task(accepting)
 
     @property
     def address(self) -> str:
@@ -263,9 +264,6 @@ class ChannelServer:
         tb: TracebackType | None,
     ) -> None:
         await self.close()
-
-    async def _accept(self) -> None:
-        await accept_all(self._listener, self._welcome, self._report)
 
     def _welcome(self, stream: _core.Stream) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(stream))

@@ -155,55 +155,59 @@ def _messages(tables: Sequence[Table], path: Path) -> Plot | None:
     over_tcp = [table for table in tables if table.transport == "tcp"]
     # Of several sizes, the largest.
     by_kind = {table.kind: table for table in sorted(over_tcp, key=lambda table: table.size)}
-    panels = [_speeds(by_kind[kind], words) for kind, words in MESSAGES.items() if kind in by_kind]
-    if not panels:
-        return None
-    bars.draw(
+    return _bars(
         path,
         "Messages that say what they hold, over TCP",
         "GB/s, median, until the peer has said that it has the arrays or the object. Bare streams"
         " for comparison.",
-        _ordered(panels, reverse=True),
-        panels,
+        [_speeds(by_kind[kind], words) for kind, words in MESSAGES.items() if kind in by_kind],
+        "Throughput of messages over TCP by contestant and what they hold",
     )
-    return Plot(path.name, "Throughput of messages over TCP by contestant and what they hold")
 
 
 def _same_host(tables: Sequence[Table], path: Path) -> Plot | None:
     sizes = sorted((t for t in tables if t.kind == "same-host"), key=lambda table: table.size)
-    panels = [_speeds(table, size_words(table.size), is_memcpy) for table in sizes]
-    if not panels:
-        return None
-    bars.draw(
+    return _bars(
         path,
         "From an array of one process into an array of another",
         "GB/s on one host, median, until the peer has said that it is there. Vertical line: memcpy"
         " within one process.",
-        _ordered(panels, reverse=True),
-        panels,
+        [_speeds(table, size_words(table.size), is_memcpy) for table in sizes],
+        "Throughput on one host by contestant and size, beside memcpy",
     )
-    return Plot(path.name, "Throughput on one host by contestant and size, beside memcpy")
 
 
 def _dask(tables: Sequence[Table], path: Path) -> Plot | None:
     by_size = sorted(tables, key=lambda table: table.size)
-    panels = [
-        _times(table, f"{words}{decimal_words(table.size)}")
-        for kind, words in (("dask-transfer", ""), ("dask-shuffle", "shuffle of "))
-        for table in by_size
-        if table.kind == kind
-    ]
-    if not panels:
-        return None
-    bars.draw(
+    return _bars(
         path,
         "Arrays and a P2P shuffle between two of Dask's workers on one host",
         "Time, median: shorter is quicker. From a task's submission until the client has its"
         " result. Vertical line: tcp://.",
-        _ordered(panels, reverse=False),
-        panels,
+        [
+            _times(table, f"{words}{decimal_words(table.size)}")
+            for kind, words in (("dask-transfer", ""), ("dask-shuffle", "shuffle of "))
+            for table in by_size
+            if table.kind == kind
+        ],
+        "Time of arrays and a shuffle between Dask's workers by protocol",
+        more_is_better=False,
     )
-    return Plot(path.name, "Time of arrays and a shuffle between Dask's workers by protocol")
+
+
+def _bars(
+    path: Path,
+    title: str,
+    note: str,
+    panels: Sequence[bars.Panel],
+    alternative: str,
+    *,
+    more_is_better: bool = True,
+) -> Plot | None:
+    if not panels:
+        return None
+    bars.draw(path, title, note, _ordered(panels, reverse=more_is_better), panels)
+    return Plot(path.name, alternative)
 
 
 def _times(table: Table, title: str) -> bars.Panel:

@@ -16,7 +16,7 @@ from distributed.comm.tcp import BaseTCPBackend, RequireEncryptionMixin
 from distributed.comm.utils import ensure_concrete_host
 
 from .._asyncio import accept_all, connect, listen
-from ._comm import FAILURES, Comm
+from ._comm import FAILURES, Comm, closed_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ class Connector(BaseConnector, RequireEncryptionMixin):
         try:
             stream = await connect(parse_host_port(address))
         except FAILURES as error:
-            raise CommClosedError(f"in {self}: {type(error).__name__}: {error}") from error
+            raise closed_by(error, self) from error
         try:
             local = _with_prefix(self.prefix, stream.local_address)
             return self.comm_class(stream, local, self.prefix + address, deserialize)
@@ -177,7 +177,9 @@ async def _open(host: str, port: int) -> list[StreamListener]:
     }
     if host:
         return [await listen((host, port), **options)]
-    for attempt in range(1, ATTEMPTS + 1):
+    attempts = ATTEMPTS
+    while True:
+        attempts -= 1
         first = await listen(("0.0.0.0", port), **options)
         _, number = parse_host_port(first.address)
         try:
@@ -186,8 +188,7 @@ async def _open(host: str, port: int) -> list[StreamListener]:
             if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                 return [first]
             await first.close()
-            if error.errno != errno.EADDRINUSE or port != 0 or attempt == ATTEMPTS:
+            if error.errno != errno.EADDRINUSE or port != 0 or attempts == 0:
                 raise
         else:
             return [first, second]
-    raise AssertionError

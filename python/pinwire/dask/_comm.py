@@ -27,6 +27,11 @@ FAILURES = (Error, OSError)
 """What a channel raises when its connection is of no more use."""
 
 
+def closed_by(error: Exception, where: object) -> CommClosedError:
+    """What Dask is told of a failure."""
+    return CommClosedError(f"in {where}: {type(error).__name__}: {error}")
+
+
 class Comm(BaseComm):
     """An established connection: whole messages, each written and read by one call.
 
@@ -154,7 +159,7 @@ class Comm(BaseComm):
 
     def _lost(self, error: Exception) -> CommClosedError:
         self.abort()
-        return CommClosedError(f"in {self}: {type(error).__name__}: {error}")
+        return closed_by(error, self)
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True) and not self.closed():

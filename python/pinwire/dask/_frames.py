@@ -11,6 +11,7 @@ size of each in bytes, with the highest bit set if it lies in one of the further
 from __future__ import annotations
 
 import struct
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from distributed.protocol.utils import merge_memoryviews
@@ -68,14 +69,8 @@ def _first(table: Sequence[int], frames: Iterable[Any]) -> bytes:
 
 def _merged(frames: list[memoryview]) -> list[memoryview]:
     """The same bytes with the pieces of one buffer put together, as far as they are in order."""
-    parts: list[memoryview] = []
-    pieces: list[memoryview] = []
-    for frame in frames:
-        if pieces and frame.obj is not pieces[0].obj:
-            parts += _whole(pieces)
-            pieces = []
-        pieces.append(frame)
-    return parts + _whole(pieces)
+    buffers = groupby(frames, key=lambda frame: id(frame.obj))
+    return [part for _, pieces in buffers for part in _whole([*pieces])]
 
 
 def _whole(pieces: list[memoryview]) -> list[memoryview]:

@@ -262,10 +262,7 @@ impl BaseChannel {
     #[getter]
     fn peer_closed(&self) -> PyResult<bool> {
         let socket = self.stream.get().socket();
-        let nothing_left = match &*self.lock_inbox() {
-            Some(inbox) => inbox.is_empty(),
-            None => false,
-        };
+        let nothing_left = self.lock_inbox().as_ref().is_some_and(|inbox| inbox.is_empty());
         let at_end = || socket.is_at_end().map_err(|error| os_error(&error));
         Ok(!socket.handle().is_open() || (nothing_left && at_end()?))
     }

@@ -74,7 +74,7 @@ class Traffic(NamedTuple):
 
 
 def traffic() -> Traffic:
-    every = [comm._channel.stats() for comm in Comm._instances]
+    every = [comm.stats() for comm in Comm._instances]
     return Traffic(
         sum(each.bytes_received for each in every), sum(each.bytes_pulled for each in every)
     )

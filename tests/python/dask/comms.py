@@ -68,7 +68,7 @@ async def warm() -> AsyncIterator[tuple[Comm, Comm]]:
     """Two ends, the first of which sends large arrays past the socket."""
     async with connected(same_host="auto") as (client, server):
         async with asyncio.timeout(PATIENCE):
-            while stats(client).same_host != "in use":
+            while client.stats().same_host != "in use":
                 await passed(client, server, to_serialize(np.zeros(OFFERED, "u1")))
         yield client, server
 
@@ -79,10 +79,6 @@ async def passed(sender: Comm, receiver: Comm, message: Any) -> Any:
     return await receiver.read()
 
 
-def stats(comm: Comm) -> Any:
-    return comm._channel.stats()
-
-
 def stream(comm: Comm) -> Any:
     return comm._channel.stream
 
@@ -90,6 +86,18 @@ def stream(comm: Comm) -> Any:
 async def asleep(comm: Comm, call: Awaitable[Any]) -> asyncio.Task[Any]:
     """A task of a read that has come to wait for the socket."""
     return await waiting(stream(comm), call)
+
+
+async def jam(comm: Comm) -> None:
+    """Write what is not sent before the peer reads."""
+    await comm.write(to_serialize(np.ones(JAM, "u1")))
+
+
+async def stays(call: Awaitable[Any]) -> asyncio.Task[Any]:
+    """A task of a call that does not end by itself."""
+    task = asyncio.ensure_future(call)
+    assert await stuck(task)
+    return task
 
 
 async def stuck(task: asyncio.Task[Any]) -> bool:

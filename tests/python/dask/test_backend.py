@@ -35,7 +35,7 @@ async def main():
     async with backend.get_listener("127.0.0.1", accepted.set_result, True) as listener:
         address = listener.contact_address.removeprefix("pinwire://")
         comm = await backend.get_connector().connect(address)
-        print(comm._channel.stats().same_host, comm._channel.high_water)
+        print(comm.stats().same_host, comm._channel.high_water)
         comm.abort()
 
 asyncio.run(main())
@@ -84,7 +84,7 @@ def test_same_host_when_it_is_set_then_the_channel_has_it(run):
         # A file of YAML makes False of `off`.
         for value, reason in (("auto", "untried"), ("off", "off"), (False, "off")):
             async with connected(same_host=value) as (client, _):
-                assert client._channel.stats().same_host == reason
+                assert client.stats().same_host == reason
 
     run(main())
 

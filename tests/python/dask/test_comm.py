@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from comms import HERE, MESSAGE, OFFERED, connected, listening, passed, stats, warm
+from comms import HERE, MESSAGE, OFFERED, connected, listening, passed, warm
 from distributed.comm import CommClosedError, connect
 from distributed.comm.utils import to_frames
 from distributed.protocol import Serialized, deserialize, to_serialize
@@ -80,12 +80,12 @@ def test_messages_when_many_are_written_at_once_then_they_arrive_in_order(same_h
 def test_array_when_large_then_it_goes_past_the_socket(run):
     async def main():
         async with warm() as (client, server):
-            offered, pulled = stats(client).bytes_offered, stats(server).bytes_pulled
+            offered, pulled = client.stats().bytes_offered, server.stats().bytes_pulled
             sent = ramp(OFFERED)
             got = await passed(client, server, to_serialize(sent))
             assert (got == sent).all()
-            assert stats(server).bytes_pulled - pulled >= sent.nbytes
-            await until(lambda: stats(client).bytes_offered - offered >= sent.nbytes)
+            assert server.stats().bytes_pulled - pulled >= sent.nbytes
+            await until(lambda: client.stats().bytes_offered - offered >= sent.nbytes)
 
     run(main())
 
@@ -95,8 +95,8 @@ def test_array_when_same_host_is_off_then_it_goes_by_the_socket(run):
         async with connected(same_host="off") as (client, server):
             for _ in range(3):
                 await passed(client, server, to_serialize(ramp(OFFERED)))
-            assert stats(client).same_host == "off"
-            assert stats(client).bytes_offered == stats(server).bytes_pulled == 0
+            assert client.stats().same_host == "off"
+            assert client.stats().bytes_offered == server.stats().bytes_pulled == 0
 
     run(main())
 

@@ -7,7 +7,7 @@ import gc
 
 import numpy as np
 import pytest
-from comms import JAM, MESSAGE, asleep, connected, listening, passed, stream, stuck
+from comms import JAM, MESSAGE, asleep, connected, jam, listening, passed, stays, stream
 from distributed.comm import CommClosedError, connect
 from distributed.protocol import to_serialize
 from support import PATIENCE, cancelled, until
@@ -101,7 +101,7 @@ def test_calls_when_it_is_closed_then_comm_closed_error(end, run):
 def test_read_when_the_peer_dies_in_the_middle_of_a_message_then_comm_closed_error(end, run):
     async def main():
         async with connected() as (client, server):
-            await client.write(to_serialize(np.zeros(JAM, "u1")))
+            await jam(client)
             sent = stream(client).stats().bytes_sent
             await until(lambda: stream(client).stats().bytes_sent > sent + 100_000)
             await ended(client, end)
@@ -117,8 +117,7 @@ def test_close_when_messages_wait_then_all_are_sent_first(same_host, run):
         async with connected(same_host=same_host) as (client, server):
             for number in range(3):
                 await client.write([number, to_serialize(np.full(JAM, number, "u1"))])
-            closing = asyncio.ensure_future(client.close())
-            assert await stuck(closing)
+            closing = await stays(client.close())
             for number in range(3):
                 got, array = await server.read()
                 assert got == number
@@ -134,9 +133,8 @@ def test_close_when_messages_wait_then_all_are_sent_first(same_host, run):
 def test_close_when_the_peer_is_gone_then_it_ends(run):
     async def main():
         async with connected() as (client, server):
-            await client.write(to_serialize(np.zeros(JAM, "u1")))
-            closing = asyncio.ensure_future(client.close())
-            assert await stuck(closing)
+            await jam(client)
+            closing = await stays(client.close())
             server.abort()
             await closing
 
@@ -146,9 +144,8 @@ def test_close_when_the_peer_is_gone_then_it_ends(run):
 def test_close_when_cancelled_then_what_waits_is_dropped(run):
     async def main():
         async with connected() as (client, server):
-            await client.write(to_serialize(np.zeros(JAM, "u1")))
-            closing = asyncio.ensure_future(client.close())
-            assert await stuck(closing)
+            await jam(client)
+            closing = await stays(client.close())
             await cancelled(closing)
             with pytest.raises(CommClosedError):
                 await server.read()
@@ -173,7 +170,7 @@ def test_read_when_cancelled_while_it_deserializes_then_the_connection_is_aborte
         async with connected() as (client, server):
             # Large enough for Dask to do that in another thread.
             reading = asyncio.ensure_future(passed(client, server, to_serialize(bytes(JAM))))
-            await until(lambda: server._channel.stats().messages_received == 2)
+            await until(lambda: server.stats().messages_received == 2)
             await cancelled(reading)
             assert server.closed()
             await until(client.closed)
@@ -184,9 +181,8 @@ def test_read_when_cancelled_while_it_deserializes_then_the_connection_is_aborte
 def test_write_when_cancelled_while_it_waits_then_the_connection_is_aborted(run):
     async def main():
         async with connected(high_water="1 MiB") as (client, server):
-            await client.write(to_serialize(np.zeros(JAM, "u1")))
-            writing = asyncio.ensure_future(client.write(MESSAGE))
-            assert await stuck(writing)
+            await jam(client)
+            writing = await stays(client.write(MESSAGE))
             await cancelled(writing)
             assert client.closed()
             with pytest.raises(CommClosedError):

@@ -6,7 +6,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from comms import JAM, MESSAGE, connected, stats, stream, stuck
+from comms import JAM, MESSAGE, connected, jam, stays, stream, stuck
 from distributed.comm import CommClosedError
 from distributed.protocol import to_serialize
 from hostile import MARGIN, rss
@@ -25,7 +25,7 @@ def test_write_when_nobody_reads_then_it_does_not_wait(same_host, run):
                 assert await client.write(to_serialize(array)) > array.nbytes
             # They are sent from where they lie.
             assert rss() - before < MARGIN
-            assert stats(client).messages_sent == 1  # that of Dask's handshake
+            assert client.stats().messages_sent == 1  # that of Dask's handshake
             for array in arrays:
                 assert np.array_equal(await server.read(), array)
 
@@ -35,9 +35,8 @@ def test_write_when_nobody_reads_then_it_does_not_wait(same_host, run):
 def test_write_when_the_high_water_is_reached_then_it_waits_for_room(run):
     async def main():
         async with connected(high_water="1 MiB") as (client, server):
-            await client.write(to_serialize(np.ones(JAM, "u1")))
-            writing = asyncio.ensure_future(client.write(MESSAGE))
-            assert await stuck(writing)
+            await jam(client)
+            writing = await stays(client.write(MESSAGE))
             assert (await server.read()).size == JAM
             await writing
             assert await server.read() == MESSAGE
@@ -48,7 +47,7 @@ def test_write_when_the_high_water_is_reached_then_it_waits_for_room(run):
 def test_write_when_many_wait_for_room_then_they_go_out_in_order(run):
     async def main():
         async with connected(high_water="1 MiB") as (client, server):
-            await client.write(to_serialize(np.ones(JAM, "u1")))
+            await jam(client)
             writes = [asyncio.ensure_future(client.write(number)) for number in range(20)]
             assert await stuck(writes[0])
             await server.read()
@@ -61,9 +60,8 @@ def test_write_when_many_wait_for_room_then_they_go_out_in_order(run):
 def test_write_when_the_peer_ends_while_it_waits_then_comm_closed_error(run):
     async def main():
         async with connected(high_water="1 MiB") as (client, server):
-            await client.write(to_serialize(np.ones(JAM, "u1")))
-            writing = asyncio.ensure_future(client.write(MESSAGE))
-            assert await stuck(writing)
+            await jam(client)
+            writing = await stays(client.write(MESSAGE))
             server.abort()
             with pytest.raises(CommClosedError):
                 await writing
@@ -76,7 +74,7 @@ def test_write_when_the_peer_ends_while_it_waits_then_comm_closed_error(run):
 def test_write_when_it_fails_after_it_returned_then_the_next_call_raises(call, run):
     async def main():
         async with connected() as (client, server):
-            await client.write(to_serialize(np.ones(JAM, "u1")))
+            await jam(client)
             stream(server).abort()
             await until(lambda: not client._channel._posted._tasks)
             with pytest.raises(CommClosedError):
