@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+import unittest
 
 import pytest
 import uvloop
@@ -92,7 +93,7 @@ def test_checks_when_listed_then_each_has_a_clause_and_can_fail():
 def test_suite_when_clauses_are_broken_then_one_group_has_them_all():
     kind = next(kind for kind in BREAKS if kind.__name__ == "CountsItems")
     left_out = {name.partition(".")[0] for name in CHECKS} - {"bytes"}
-    with pytest.raises(ExceptionGroup, match=f"of {len(CHECKS)}|clauses do not hold") as caught:
+    with pytest.raises(ExceptionGroup, match="checks have failed") as caught:
         asyncio.run(pinwire.testing.check_streams(maker(kind), skip=left_out, patience=0.4))
     notes = " ".join(note for error in caught.value.exceptions for note in error.__notes__)
     assert all(name in notes for name in BREAKS[kind])
@@ -153,7 +154,7 @@ def test_pair_when_its_buffers_hold_the_payload_then_it_is_unsuitable():
 def test_check_when_the_stream_lacks_what_it_needs_then_pytest_skips():
     with pytest.raises(pinwire.testing.NotChecked) as caught:
         asyncio.run(CHECKS["timeouts.time_enough_changes_nothing"].run(maker(Bare)))
-    assert isinstance(caught.value, __import__("unittest").SkipTest)
+    assert isinstance(caught.value, unittest.SkipTest)
 
 
 @pytest.mark.parametrize("check", pinwire.testing.checks()[:3], ids=str)

@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 from ._check import Section
+from ._flight import comes_true
 from ._outcome import ClauseError, expect, expect_bytes, expect_equal
 from ._pair import pattern
 from ._tearing import expect_torn, expect_whole, how_far
@@ -75,6 +76,7 @@ async def an_exact_receive_leaves_what_came(pair: Pair) -> None:
     receiving = server.start("recv_exactly_into", memory)
     await client.say(b"abc")
     await receiving.settle()
+    await comes_true(lambda: memory.startswith(b"abc"), pair.moment)
     error = await cancelled(pair, receiving)
     expect_equal(how_far(receiving, error), 3, "bytes that it says came")
     expect_bytes(memory, b"abc" + bytes(7), "the memory of the cancelled receive")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._check import Section
+from ._flight import comes_true
 from ._outcome import ClauseError, expect, expect_bytes, expect_equal
 from ._tearing import how_far
 
@@ -101,5 +102,6 @@ async def the_end_is_seen_without_reading(pair: Pair) -> None:
     if server.stream.peer_closed:
         raise ClauseError("it says so before the peer has closed")
     await client.call("close")
-    expect(server.stream.peer_closed, "it does not say so after the peer has closed")
+    seen = await comes_true(lambda: server.stream.peer_closed, pair.moment)
+    expect(seen, "it does not say so after the peer has closed")
     expect_bytes(await server.read(4), b"data", "what the peer had sent")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
+import math
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ TURNS = 8
 """Turns of the loop after which a task has come to wait for what it waits for."""
 
 PAUSE = 0.0005
-"""Seconds between two looks at a thread."""
+"""Seconds between two looks at what nobody tells of."""
 
 FUTEX = {"x86_64": "202", "aarch64": "98"}.get(os.uname().machine)
 """futex(2): what a thread waits in for a lock, that of the interpreter among them."""
@@ -57,8 +58,8 @@ class Flight:
             for _ in range(TURNS):
                 await asyncio.sleep(0)
             return
-        while not self.done() and not _sleeps(self._thread):  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(PAUSE)
+        thread = self._thread
+        await comes_true(lambda: self.done() or _sleeps(thread))
 
     async def ended(self, within: float | None = None) -> bool:
         """Wait for its end, and no longer than so many seconds. Raises nothing of its own."""
@@ -86,6 +87,14 @@ class Flight:
             self._future.exception()  # it has been looked at: asyncio need not log it
 
 
+async def comes_true(condition: Callable[[], object], within: float = math.inf) -> bool:
+    """Wait for a condition of which nobody tells, and no longer than so many seconds."""
+    end = time.monotonic() + within
+    while not (holds := condition()) and time.monotonic() < end:
+        await asyncio.sleep(PAUSE)
+    return bool(holds)
+
+
 def awaited(call: Callable[[], Any]) -> Flight:
     """A flight of a call that returns something to be awaited."""
     loop = asyncio.get_running_loop()
@@ -108,13 +117,12 @@ def threaded(call: Callable[[], Any]) -> Flight:
     future.set_running_or_notify_cancel()
 
     def work() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop that waited has been closed
-            try:
-                result = call()
-            except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+        try:
+            result = call()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
 
     thread = threading.Thread(target=work, name="pinwire.testing", daemon=True)
     thread.start()

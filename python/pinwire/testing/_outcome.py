@@ -10,10 +10,11 @@ class ClauseError(AssertionError):
 
 
 class UnsuitableError(Exception):
-    """The pair cannot be judged: its sockets hold more bytes than `payload`, so nothing waits.
+    """A transfer that should wait for the peer did not, so nothing can be said of it.
 
-    Give it smaller buffers (`send_buffer_size` and `recv_buffer_size` are passed to the maker), or
-    raise `payload`.
+    The sockets hold more than `payload`: give them smaller buffers (`send_buffer_size` and
+    `recv_buffer_size` are passed to the maker), or raise `payload`. Or the stream takes bytes in
+    without limit before they are sent, and then its sends end before they have been made.
     """
 
 

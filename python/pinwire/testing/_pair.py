@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._flight import Flight, awaited, threaded
-from ._outcome import UnsuitableError, expect, expect_equal
+from ._outcome import ClauseError, UnsuitableError, expect_equal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,6 +26,30 @@ them. They are closed after each check.
 """
 
 PIECE = 64 * 1024
+
+
+class _Reading:
+    """Bytes that are read until there are enough, or no more."""
+
+    def __init__(self, size: int) -> None:
+        self.got = bytearray()
+        self._size = size
+        self._memory = bytearray(min(size, PIECE))
+
+    def room(self) -> memoryview:
+        return memoryview(self._memory)[: self._size - len(self.got)]
+
+    def took(self, count: object) -> bool:
+        """Take over what was read. Whether there is more to be read."""
+        left = self._size - len(self.got)
+        if not isinstance(count, int) or not 0 <= count <= min(left, PIECE):
+            raise ClauseError(f"recv_into returned {count!r} for {left} bytes")
+        self.got += self._memory[:count]
+        return 0 < count < left
+
+    def run(self, stream: Any) -> None:
+        while self.took(stream.recv_into(self.room())):
+            pass
 
 
 class End:
@@ -60,18 +84,18 @@ class End:
         return flight
 
     async def read(self, size: int) -> bytes:
-        """The next bytes, fewer if the stream ends before."""
-        got, memory = bytearray(), bytearray(min(size, PIECE))
-        while len(got) < size:
-            count = await self.call("recv_into", memoryview(memory)[: size - len(got)])
-            expect(
-                isinstance(count, int) and 0 <= count <= size - len(got),
-                f"recv_into returned {count!r} for {size - len(got)} bytes",
-            )
-            if count == 0:
-                break
-            got += memory[:count]
-        return bytes(got)
+        """The next bytes, fewer if the stream ends before. All by `recv_into`."""
+        reading = _Reading(size)
+        if size == 0:
+            return b""
+        if self._awaits:
+            while reading.took(await self.call("recv_into", reading.room())):
+                pass
+        else:  # one thread for all of it
+            flight = threaded(partial(reading.run, self.stream))
+            self._flights.append(flight)
+            await flight
+        return bytes(reading.got)
 
     async def say(self, content: bytes) -> None:
         """Send a few bytes, which have room."""

@@ -78,7 +78,7 @@ async def check_streams(
     streams do not have is not looked at, either; both are told in the report. Calls that block
     are made in threads.
 
-    Raises ExceptionGroup with an exception for each clause that does not hold, whose note is the
+    Raises ExceptionGroup with an exception for each check that has failed, whose note is the
     clause; TypeError or ValueError for options that are none.
     """
     left_out = frozenset(skip)
@@ -102,7 +102,7 @@ async def check_streams(
             passed.append(check.name)
     if broken:
         made = len(passed) + len(broken)
-        group = ExceptionGroup(f"{len(broken)} of {made} clauses do not hold", broken)
+        group = ExceptionGroup(f"{len(broken)} of {made} checks have failed", broken)
         for name, reason in not_checked.items():
             group.add_note(f"not checked: {name} ({reason})")
         raise group

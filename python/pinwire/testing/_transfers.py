@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ._check import Section
+from ._flight import comes_true
 from ._outcome import expect, expect_bytes, expect_equal
 
 if TYPE_CHECKING:
@@ -52,10 +53,7 @@ async def a_transfer_tells_how_far_it_is(pair: Pair) -> None:
     task = asyncio.ensure_future(transfer)
     try:
         await server.read(1)
-        for _ in range(1000):
-            if transfer.transferred:
-                break
-            await asyncio.sleep(0)
+        await comes_true(lambda: transfer.transferred, pair.moment)
         expect(0 < transfer.transferred < total, f"transferred is {transfer.transferred} meanwhile")
         expect_bytes(await server.read(total - 1), pair.payload[1:], "sent")
         await task
