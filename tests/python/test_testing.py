@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import subprocess
 import sys
 import unittest
@@ -97,7 +98,10 @@ def test_suite_when_clauses_are_broken_then_one_group_has_them_all():
         asyncio.run(pinwire.testing.check_streams(maker(kind), skip=left_out, patience=0.4))
     notes = " ".join(note for error in caught.value.exceptions for note in error.__notes__)
     assert all(name in notes for name in BREAKS[kind])
-    assert any("not checked: cancel." in note for note in caught.value.__notes__)
+    assert any(
+        "not checked, as cancel is to be skipped: cancel." in note
+        for note in caught.value.__notes__
+    )
 
 
 class Bare:
@@ -120,9 +124,51 @@ def test_suite_when_the_stream_lacks_something_then_it_is_reported_as_not_checke
     reasons = report.not_checked
     assert reasons["end.half_a_close_leaves_the_other_half"] == "the stream has no send_eof"
     assert reasons["timeouts.time_enough_changes_nothing"].endswith("takes no timeout=")
-    assert reasons["pins.a_cancel_lets_go"] == "skipped: pins"
+    assert reasons["pins.a_cancel_lets_go"] == "pins is to be skipped"
     assert "bytes.large_sends_arrive_whole" in report.passed
     assert set(report.passed) | set(reasons) == set(CHECKS)
+
+
+class Plain:
+    """What the standard library has, by the names of the suite."""
+
+    def __init__(self, sock):
+        self.fileno, self.close, self._sock = sock.fileno, sock.close, sock
+
+    def send_buffer(self, buffer):
+        self._sock.sendall(buffer)
+        return memoryview(buffer).nbytes
+
+    def recv_into(self, buffer, *, nbytes=0):
+        return self._sock.recv_into(buffer, nbytes)
+
+    def send_eof(self):
+        self._sock.shutdown(socket.SHUT_WR)
+
+
+def plain_sockets(send_buffer_size, recv_buffer_size):
+    pair = socket.socketpair()
+    for sock in pair:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_size)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, recv_buffer_size)
+    return Plain(pair[0]), Plain(pair[1])
+
+
+def test_suite_when_streams_are_sockets_of_the_standard_library_then_it_tells_what_they_lack():
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(
+            pinwire.testing.check_streams(
+                plain_sockets, skip=("conflicts", "close", "numpy"), patience=1
+            )
+        )
+    broken = [error.__notes__[-1].partition(":")[0] for error in caught.value.exceptions]
+    assert broken == [
+        "exporters.strided_memory_is_sent_in_order",
+        "refusals.read_only_memory_is_no_target",  # a TypeError
+        "refusals.pointers_of_ctypes_never_travel",
+        "pins.an_end_by_error_lets_go",  # to close it does not wake who is in a call
+        *[PEP_688] * (sys.version_info >= (3, 12)),
+    ]
 
 
 def test_skip_when_a_name_is_unknown_then_value_error():

@@ -32,6 +32,7 @@ class Flight:
     def __init__(
         self, future: asyncio.Future[Any], transfer: object = None, thread: int | None = None
     ) -> None:
+        future.add_done_callback(_look_at)
         self._future = future
         self._transfer = transfer
         self._thread = thread
@@ -83,14 +84,19 @@ class Flight:
         """End it, and want to know nothing more of it."""
         if self._thread is None:
             self._future.cancel()
-        if await self.ended(patience) and not self._future.cancelled():
-            self._future.exception()  # it has been looked at: asyncio need not log it
+        await self.ended(patience)
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """Look at the exception, so that asyncio does not log that nobody has."""
+    if not future.cancelled():
+        future.exception()
 
 
 async def comes_true(condition: Callable[[], object], within: float = math.inf) -> bool:
     """Wait for a condition of which nobody tells, and no longer than so many seconds."""
     end = time.monotonic() + within
-    while not (holds := condition()) and time.monotonic() < end:
+    while not (holds := condition()) and time.monotonic() < end:  # noqa: ASYNC110
         await asyncio.sleep(PAUSE)
     return bool(holds)
 

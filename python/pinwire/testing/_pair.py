@@ -7,7 +7,6 @@ import inspect
 import os
 import socket
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._flight import Flight, awaited, threaded
@@ -115,8 +114,6 @@ class End:
         """Why a check that needs this cannot be made, or None. See `Check.needs`."""
         if need == "asyncio":
             return None if self._awaits else "the stream's calls are not awaited, but block"
-        if need == "numpy":
-            return None if find_spec("numpy") else "NumPy is not installed"
         if need.endswith("="):
             ok = _takes(self.stream.send_buffer, need[:-1])
             return None if ok else f"the stream's send_buffer takes no {need}"

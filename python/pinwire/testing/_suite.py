@@ -90,7 +90,7 @@ async def check_streams(
     broken: list[Exception] = []
     for check in checks():
         if found := left_out.intersection(_words(check)):
-            not_checked[check.name] = f"skipped: {', '.join(sorted(found))}"
+            not_checked[check.name] = f"{min(found)} is to be skipped"
             continue
         try:
             await check.run(make_pair, **options)
@@ -103,8 +103,9 @@ async def check_streams(
     if broken:
         made = len(passed) + len(broken)
         group = ExceptionGroup(f"{len(broken)} of {made} checks have failed", broken)
-        for name, reason in not_checked.items():
-            group.add_note(f"not checked: {name} ({reason})")
+        for reason in dict.fromkeys(not_checked.values()):
+            names = [name for name, why in not_checked.items() if why == reason]
+            group.add_note(f"not checked, as {reason}: {', '.join(names)}")
         raise group
     return Report(tuple(passed), not_checked)
 
