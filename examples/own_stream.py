@@ -41,7 +41,7 @@ async def main() -> None:
     report = await pinwire.testing.check_streams(pinwire.socketpair, skip=others)
     print(f"pinwire.Stream: {len(report.passed)} checks passed")
     try:
-        await pinwire.testing.check_streams(make_pair, skip=others, patience=1)
+        await pinwire.testing.check_streams(make_pair, skip=others, patience=0.5)
     except ExceptionGroup as group:
         print(f"SockCalls: {group.message}")
         for error in group.exceptions:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import subprocess
 import sys
 import unittest
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -19,6 +21,7 @@ import pinwire.blocking
 import pinwire.testing
 
 CHECKS = {check.name: check for check in pinwire.testing.checks()}
+PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
 PEP_688 = "pins.memory_is_let_go_once_for_each_get"
 
 
@@ -204,9 +207,22 @@ def test_check_when_the_stream_lacks_what_it_needs_then_pytest_skips():
     assert isinstance(caught.value, unittest.SkipTest)
 
 
-@pytest.mark.parametrize("check", pinwire.testing.checks()[:3], ids=str)
-def test_line_of_the_documentation_when_used_then_each_check_is_a_test(check):
-    asyncio.run(check.run(pinwire.socketpair))
+def test_page_when_its_snippets_run_then_they_do_what_they_say(capsys):
+    suite, line = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(suite, {})
+    hold = [int(number) for number in re.findall(r"(\d+) hold", capsys.readouterr().out)]
+    assert len(CHECKS) - 1 <= hold[0] <= len(CHECKS)
+    assert hold[0] - hold[1] == sum("asyncio" in check.needs for check in CHECKS.values())
+    names = {}
+    exec(line, names)
+    for check in list(CHECKS.values())[:3]:
+        names["test_contract"](check)
+
+
+def test_page_when_read_then_its_tables_have_every_part_and_option():
+    parts = [name.partition(".")[0] for name in CHECKS]
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    assert rows == ["skip", *pinwire.testing.Options.__annotations__, *dict.fromkeys(parts)]
 
 
 def test_module_when_imported_then_it_needs_neither_pytest_nor_numpy():

@@ -88,7 +88,7 @@ class End:
         if size == 0:
             return b""
         if self._awaits:
-            while reading.took(await self.call("recv_into", reading.room())):
+            while reading.took(await self.stream.recv_into(reading.room())):
                 pass
         else:  # one thread for all of it
             flight = threaded(partial(reading.run, self.stream))
