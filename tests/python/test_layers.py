@@ -41,9 +41,8 @@ TESTING_LAYERS = [
     {"_flight"},
     {"_pair"},
     {"_check", "_tearing"},
-    {"_bytes", "_cancelling", "_closing", "_conflicts", "_ending", "_pins", "_timeouts"}
-    | {"_transfers"},
-    {"_exporters"},
+    {"_bytes", "_cancelling", "_closing", "_conflicts", "_ending", "_pins", "_transfers"},
+    {"_exporters", "_timeouts"},
     {"_refusals"},
     {"_suite"},
     {"__init__"},

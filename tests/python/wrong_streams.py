@@ -199,7 +199,7 @@ class AlwaysTorn(Right):
 
     async def send_buffer(self, buffer: Any, **options: Any) -> int:
         if self._torn:
-            raise pinwire.TornStreamError
+            raise pinwire.TornStreamError("torn for nothing")
         try:
             return await self._stream.send_buffer(buffer, **options)
         except (asyncio.CancelledError, TimeoutError):
@@ -241,7 +241,7 @@ class Impatient(Right):
 
     async def send_buffer(self, buffer: Any, *, timeout: Any = None, **options: Any) -> int:
         if timeout == 0:
-            raise pinwire.TransferTimeoutError
+            raise pinwire.TransferTimeoutError("no time at all")
         scaled = None if timeout is None else timeout / 1e9
         return await self._stream.send_buffer(buffer, timeout=scaled, **options)
 
@@ -284,7 +284,7 @@ class EndIsAnError(Right):
     async def recv_into(self, buffer: Any, **options: Any) -> int:
         if count := await self._stream.recv_into(buffer, **options):
             return count
-        raise pinwire.IncompleteTransferError
+        raise pinwire.IncompleteTransferError("the end")
 
     async def recv_exactly_into(self, buffer: Any, **options: Any) -> int:
         with contextlib.suppress(pinwire.IncompleteTransferError):
@@ -374,7 +374,7 @@ BREAKS: dict[type[Right], dict[str, str]] = {
     OneCall: {
         "bytes.gathered_memory_is_one_write": "send_buffers",
         "bytes.any_number_of_pieces_can_be_gathered": "bytes that send_buffers says it sent",
-        "bytes.any_number_of_pieces_can_be_scattered": "bytes",
+        "bytes.any_number_of_pieces_can_be_scattered": "bytes sent and received",
         "bytes.files_are_sent_from_offset_by_count": "send_file",
     },
     Early: {
@@ -410,8 +410,8 @@ BREAKS: dict[type[Right], dict[str, str]] = {
         "timeouts.a_send_in_the_middle_tears_the_stream": "no TornStreamError",
     },
     AlwaysTorn: {
-        "cancel.a_send_before_the_first_byte_leaves_the_stream_whole": "",
-        "timeouts.a_send_before_the_first_byte_leaves_the_stream_whole": "",
+        "cancel.a_send_before_the_first_byte_leaves_the_stream_whole": "torn for nothing",
+        "timeouts.a_send_before_the_first_byte_leaves_the_stream_whole": "torn for nothing",
     },
     Hasty: {
         "transfer.nothing_moves_before_the_await": "sent: 10 bytes for 10, right up to byte 0",
@@ -430,8 +430,8 @@ BREAKS: dict[type[Right], dict[str, str]] = {
         "pins.a_timeout_lets_go": "not done within",
     },
     Impatient: {
-        "timeouts.no_time_is_enough_for_what_is_ready": "",
-        "timeouts.time_enough_changes_nothing": "",
+        "timeouts.no_time_is_enough_for_what_is_ready": "no time at all",
+        "timeouts.time_enough_changes_nothing": "timed out",
     },
     Copies: {
         "pins.a_send_holds_its_memory": "can be resized under the send",
@@ -447,19 +447,20 @@ BREAKS: dict[type[Right], dict[str, str]] = {
         "pins.a_send_holds_its_memory": "still pinned after the send",
         "pins.a_receive_holds_its_memory": "still pinned after the receive",
         "pins.an_end_by_error_lets_go": "still pinned after the refusal",
+        "pins.memory_nobody_else_holds_lives_on": "still there after the send",
         "pins.a_cancel_lets_go": "still pinned after the cancel",
         "pins.a_timeout_lets_go": "still pinned after the timeout",
         "pins.memory_is_let_go_once_for_each_get": "releases after a result: 1 instead of 2",
     },
     EndIsAnError: {
-        "end.a_receive_at_the_end_returns_nothing": "",
-        "end.a_waiting_receive_hears_of_the_end": "",
+        "end.a_receive_at_the_end_returns_nothing": "the end",
+        "end.a_waiting_receive_hears_of_the_end": "the end",
         "end.an_exact_receive_cut_short_says_so": "no IncompleteTransferError",
         "end.a_scattered_receive_cut_short_says_so": "no IncompleteTransferError",
     },
     Blind: {
         "end.the_end_is_seen_without_reading": "does not say so after the peer has closed",
-        "end.half_a_close_leaves_the_other_half": "",
+        "end.half_a_close_leaves_the_other_half": "the stream is closed",
         "end.a_send_to_nobody_has_an_errno": "no BrokenPipeError or ConnectionResetError",
     },
     NeverCloses: {
@@ -471,10 +472,10 @@ BREAKS: dict[type[Right], dict[str, str]] = {
         "close.a_close_at_any_moment_ends_in_an_answer": "goes on though the stream is closed",
     },
     BytesOnly: {
-        "exporters.ctypes_are_sent": "",
-        "exporters.strided_memory_is_sent_in_order": "",
-        "exporters.numpy_arrays_of_any_dtype_and_layout_are_sent": "",
-        "exporters.tensors_lend_their_memory_by_dlpack": "",
+        "exporters.ctypes_are_sent": "of another format",
+        "exporters.strided_memory_is_sent_in_order": "C-contiguous",
+        "exporters.numpy_arrays_of_any_dtype_and_layout_are_sent": "of another format",
+        "exporters.tensors_lend_their_memory_by_dlpack": "bytes-like",
     },
     Scratch: {
         "exporters.strided_targets_are_scattered_into": "the memory of a view with step 2",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._bytes import carry
 from ._check import Section
+from ._flight import results
 from ._outcome import ClauseError, expect_bytes, expect_equal
 from ._pair import pattern
 
@@ -132,11 +133,10 @@ async def strided_targets_are_scattered_into(pair: Pair) -> None:
         content = pattern(len(target))
         expected = bytearray(memory)
         expected[::step] = content
-        sending = client.start("send_buffer", content)
-        count = await server.call("recv_exactly_into", target)
-        expect_equal(count, len(content), "bytes received")
+        receiving = server.start("recv_exactly_into", target)
+        counts = await results(client.start("send_buffer", content), receiving)
+        expect_equal(counts, [len(content)] * 2, "bytes sent and received")
         expect_bytes(memory, bytes(expected), f"the memory of a view with step {step}")
-        await sending
 
 
 @section.clause("copy=")
@@ -201,9 +201,8 @@ async def numpy_arrays_of_any_layout_are_filled(pair: Pair) -> None:
         expected, target = got.copy(), take(got)
         values = np.arange(target.size, dtype="i8").reshape(target.shape)
         take(expected)[...] = values.view(target.dtype)
-        sending = client.start("send_buffer", values)
-        await server.call("recv_exactly_into", target)
-        await sending
+        receiving = server.start("recv_exactly_into", target)
+        await results(client.start("send_buffer", values), receiving)
         if not (got == expected).all():
             raise ClauseError(f"received into {name}: items are wrong, or others were touched")
 
@@ -227,7 +226,6 @@ async def tensors_lend_their_memory_by_dlpack(pair: Pair) -> None:
     np = numpy()
     sent, got = np.arange(30.0).reshape(5, 6), np.zeros((5, 6))
     client, server = pair
-    sending = client.start("send_buffer", OnlyDLPack(sent.T))
-    await server.call("recv_exactly_into", OnlyDLPack(got))
-    await sending
+    receiving = server.start("recv_exactly_into", OnlyDLPack(got))
+    await results(client.start("send_buffer", OnlyDLPack(sent.T)), receiving)
     expect_bytes(got.tobytes(), sent.T.tobytes(), "received")

@@ -93,6 +93,15 @@ def _look_at(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
+async def results(*flights: Flight) -> list[Any]:
+    """The results of several, or the first error, though others may wait on for ever."""
+    futures = [flight._future for flight in flights]
+    done, _ = await asyncio.wait(futures, return_when=asyncio.FIRST_EXCEPTION)
+    for future in done:
+        future.result()
+    return [future.result() for future in futures]
+
+
 async def comes_true(condition: Callable[[], object], within: float = math.inf) -> bool:
     """Wait for a condition of which nobody tells, and no longer than so many seconds."""
     end = time.monotonic() + within

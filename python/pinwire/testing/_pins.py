@@ -10,6 +10,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ._check import Section
+from ._flight import comes_true
 from ._outcome import ClauseError, NotChecked, expect, expect_bytes, expect_equal
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ async def memory_nobody_else_holds_lives_on(pair: Pair) -> None:
     expect(alive() is not None, "the memory is gone under the send")
     expect_bytes(await server.read(len(pair.payload)), pair.payload, "sent")
     await sending
+    gone = await comes_true(lambda: alive() is None, pair.moment)
+    expect(gone, "the memory is still there after the send")
 
 
 @section.clause()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ._bytes import carry
 from ._check import Section
 from ._outcome import expect, expect_bytes, expect_equal
 from ._tearing import expect_torn, expect_whole, how_far
@@ -99,7 +100,4 @@ async def what_is_no_time_is_refused(pair: Pair) -> None:
 @section.clause("timeout=")
 async def time_enough_changes_nothing(pair: Pair) -> None:
     """A transfer that ends in time is not disturbed by its `timeout`."""
-    client, server = pair
-    sending = client.start("send_buffer", pair.payload, timeout=pair.settings.patience)
-    expect_bytes(await server.read(len(pair.payload)), pair.payload, "sent")
-    expect_equal(await sending, len(pair.payload), "bytes sent")
+    await carry(pair, "send_buffer", pair.payload, pair.payload, timeout=pair.settings.patience)
