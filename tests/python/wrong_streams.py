@@ -497,12 +497,16 @@ BREAKS: dict[type[Right], dict[str, str]] = {
 CASES = list(itertools.chain(*([(kind, *it) for it in BREAKS[kind].items()] for kind in BREAKS)))
 
 
-def maker(kind: type[Right]) -> Any:
+BLOCKING = {OneCall, Early, Timeless, Clings, BytesOnly, Scratch}
+"""Those that are as wrong when the calls of the stream inside block."""
+
+
+def maker(kind: type[Right], socketpair: Any = pinwire.socketpair) -> Any:
     """A maker of connected streams of a kind."""
 
     @contextlib.asynccontextmanager
     async def make_pair(**options: Any) -> Any:
-        client, server = pinwire.socketpair(**options)
+        client, server = socketpair(**options)
         try:
             yield kind(client), kind(server)
         finally:  # some do not close by themselves

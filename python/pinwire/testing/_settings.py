@@ -17,11 +17,8 @@ Face: TypeAlias = Literal["asyncio", "blocking"]
 
 
 class Errors(NamedTuple):
-    """The exceptions that a stream raises. The defaults are pinwire's; another library has its own.
-
-    `timed_out` has to be a TimeoutError, `torn` a ConnectionError, `incomplete` an EOFError, or
-    come near enough that its users can live with it: only that the class is raised is checked.
-    """
+    """The exceptions that a stream raises; the defaults are pinwire's. Another library has its own,
+    of which only that they are raised is checked, and not what they derive from."""
 
     busy: type[Exception] = BusyError
     closed: type[Exception] = ClosedError
