@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from conftest import LISTEN_ON
+from support import cancelled, until
 from wrong_streams import BLOCKING, BREAKS, CASES, Right, maker
 
 import pinwire
@@ -204,6 +205,34 @@ def test_errors_when_those_of_another_library_are_given_then_they_count():
     asyncio.run(check.run(maker(Other), errors=errors))
     with pytest.raises(pinwire.testing.ClauseError, match="InterruptedError instead of BusyError"):
         asyncio.run(check.run(maker(Other)))
+
+
+def test_check_when_the_stream_cancels_by_itself_then_that_is_a_failure_of_the_clause():
+    class Cancels(Right):
+        async def recv_into(self, buffer, **options):
+            raise asyncio.CancelledError
+
+    with pytest.raises(pinwire.testing.ClauseError, match="nobody cancelled"):
+        asyncio.run(CHECKS["bytes.large_sends_arrive_whole"].run(maker(Cancels)))
+
+
+def test_check_when_its_task_is_cancelled_then_it_ends_and_closes_its_pair():
+    pairs = []
+
+    def make_pair(**options):
+        pairs.extend(pinwire.socketpair(**options))
+        return pairs
+
+    async def wait(pair):
+        await pair.client.call("recv_into", bytearray(1))
+
+    async def main():
+        task = asyncio.create_task(pinwire.testing.Check("wait", "", wait).run(make_pair))
+        await until(lambda: pairs and pairs[0].stats().waits)
+        await cancelled(task)
+
+    asyncio.run(main())
+    assert [stream.fileno() for stream in pairs] == [-1, -1]
 
 
 def test_pair_when_its_buffers_hold_the_payload_then_it_is_unsuitable():

@@ -114,6 +114,8 @@ class End:
         """Why a check that needs this cannot be made, or None. See `Check.needs`."""
         if need == "asyncio":
             return None if self._awaits else "the stream's calls are not awaited, but block"
+        if need == "numpy":
+            return None  # no matter of the stream
         if need.endswith("="):
             ok = _takes(self.stream.send_buffer, need[:-1])
             return None if ok else f"the stream's send_buffer takes no {need}"
