@@ -464,6 +464,7 @@ BREAKS: dict[type[Right], dict[str, str]] = {
         "end.a_send_to_nobody_has_an_errno": "no BrokenPipeError or ConnectionResetError",
     },
     NeverCloses: {
+        "end.an_abort_ends_the_peers_receive": "it still waits",
         "close.transfers_in_flight_end": "goes on though the stream is closed",
         "close.an_abort_ends_transfers_too": "goes on though the stream is aborted",
         "close.a_closed_stream_says_so": "no ClosedError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from ._check import Section
@@ -91,6 +92,18 @@ async def a_send_to_nobody_has_an_errno(pair: Pair) -> None:
     expect(await sending.ended(pair.moment), "it still waits")
     error = await sending.failure(BrokenPipeError, ConnectionResetError)
     expect(getattr(error, "errno", None), f"{error!r} has no errno")
+
+
+@section.clause("abort")
+async def an_abort_ends_the_peers_receive(pair: Pair) -> None:
+    """After `abort` the peer's receive ends, with ConnectionResetError (TCP) or as at the end of the
+    stream."""
+    client, server = pair
+    receiving = await server.begin("recv_into", bytearray(4))
+    client.stream.abort()
+    expect(await receiving.ended(pair.moment), "it still waits")
+    with contextlib.suppress(ConnectionResetError):
+        expect_equal(await receiving, 0, "count at the end")
 
 
 @section.clause("peer_closed")
