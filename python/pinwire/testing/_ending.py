@@ -96,8 +96,8 @@ async def a_send_to_nobody_has_an_errno(pair: Pair) -> None:
 
 @section.clause("abort")
 async def an_abort_ends_the_peers_receive(pair: Pair) -> None:
-    """After `abort` the peer's receive ends, with ConnectionResetError (TCP) or as at the end of the
-    stream."""
+    """After `abort` the peer's receive ends: with ConnectionResetError (TCP), or as at the end of
+    the stream."""
     client, server = pair
     receiving = await server.begin("recv_into", bytearray(4))
     client.stream.abort()
