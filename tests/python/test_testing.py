@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import os
 import re
 import socket
 import subprocess
@@ -31,12 +33,15 @@ def made_by(face, transport):
     """A maker of pairs, as a user would write one."""
     if transport == "socketpair":
         return face.socketpair
-    address = LISTEN_ON[transport].format(name=f"testing-{id(face)}")
+    numbers = itertools.count()
+
+    def address():
+        return LISTEN_ON[transport].format(name=f"testing-{os.getpid()}-{next(numbers)}")
 
     @contextlib.asynccontextmanager
     async def make_pair(**options):
         async with (
-            pinwire.listen(address, **options) as listener,
+            pinwire.listen(address(), **options) as listener,
             pinwire.connect(listener.address, **options) as client,
             await listener.accept() as server,
         ):
@@ -45,7 +50,7 @@ def made_by(face, transport):
     @contextlib.contextmanager
     def make_blocking_pair(**options):
         with (
-            face.listen(address, **options) as listener,
+            face.listen(address(), **options) as listener,
             face.connect(listener.address, **options) as client,
             listener.accept() as server,
         ):

@@ -21,7 +21,7 @@ MakePair: TypeAlias = "Callable[..., Any]"
 """Gives two connected streams: `make_pair(send_buffer_size=..., recv_buffer_size=...)`.
 
 It may return them, an awaitable of them, or a context manager, asynchronous or not, that yields
-them. They are closed after each check.
+them. They are closed after each check. Some checks ask for another pair before that.
 """
 
 PIECE = 64 * 1024
