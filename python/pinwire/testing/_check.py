@@ -50,13 +50,13 @@ class Check:
         settings = Settings(**options)
         if "numpy" in self.needs and not _has_numpy():
             raise NotChecked("NumPy is not installed")
+        limit = asyncio.timeout(settings.patience)
         try:
-            async with asyncio.timeout(settings.patience) as limit:
-                async with open_pair(make_pair, settings) as pair:
-                    for need in self.needs:
-                        if reason := pair.client.lacks(need) or pair.server.lacks(need):
-                            raise NotChecked(reason)
-                    await self.function(pair)
+            async with limit, open_pair(make_pair, settings) as pair:
+                for need in self.needs:
+                    if reason := pair.client.lacks(need) or pair.server.lacks(need):
+                        raise NotChecked(reason)
+                await self.function(pair)
         except TimeoutError as error:
             if not limit.expired():
                 raise self._noted(error) from None

@@ -13,7 +13,7 @@ from ._flight import Flight, awaited, threaded
 from ._outcome import ClauseError, UnsuitableError, expect_equal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from ._settings import Errors, Settings
 
@@ -162,7 +162,7 @@ class Pair:
 
 
 @contextlib.asynccontextmanager
-async def open_pair(make_pair: MakePair, settings: Settings) -> AsyncIterator[Pair]:
+async def open_pair(make_pair: MakePair, settings: Settings) -> AsyncGenerator[Pair]:
     """A pair of streams, closed at the end."""
     size = settings.buffer_size
     made = make_pair(send_buffer_size=size, recv_buffer_size=size)

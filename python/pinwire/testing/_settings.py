@@ -31,7 +31,7 @@ class Options(TypedDict, total=False):
     """Keyword arguments of `check_streams` and of `Check.run`."""
 
     payload: int
-    """Bytes of a large transfer, more than the sockets of a pair hold together. Default 512 KiB."""
+    """Bytes of a large transfer, more than the sockets of a pair hold together. Default 384 KiB."""
 
     patience: float
     """Seconds after which a check that has not ended has failed. Default 10."""
@@ -52,7 +52,7 @@ class Options(TypedDict, total=False):
 class Settings:
     """See `Options`."""
 
-    payload: int = 512 * 1024
+    payload: int = 384 * 1024
     patience: float = 10
     buffer_size: int = 4096
     face: Face | None = None
