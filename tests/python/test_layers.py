@@ -15,7 +15,7 @@ LAYERS = [
     {"_asyncio", "_blocking"},
     {"_channel", "_blocking_channel"},
     {"__init__", "blocking"},
-    {"_cli", "dask"},
+    {"_cli", "dask", "testing"},
     {"__main__"},
 ]
 # The command line's own; it uses `pinwire` as anyone does.
@@ -33,6 +33,18 @@ DASK_LAYERS = [
     {"_frames", "_options"},
     {"_comm"},
     {"_backend"},
+    {"__init__"},
+]
+# The conformance suite's own; each section is one part of the contract.
+TESTING_LAYERS = [
+    {"_outcome", "_settings"},
+    {"_flight"},
+    {"_pair"},
+    {"_check", "_tearing"},
+    {"_bytes", "_cancelling", "_closing", "_conflicts", "_ending", "_pins", "_transfers"},
+    {"_exporters", "_timeouts"},
+    {"_refusals"},
+    {"_suite"},
     {"__init__"},
 ]
 PACKAGE = Path(pinwire.__file__).parent
@@ -53,10 +65,13 @@ def imports(source: str, level: int = 1) -> set[str]:
 
 
 def test_modules_when_listed_then_each_is_in_a_layer():
-    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"_core", "_cli", "dask"}
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"_core", "_cli"}
+    modules |= {"dask", "testing"}
     assert modules == set().union(*LAYERS)
     assert {path.stem for path in (PACKAGE / "_cli").glob("*.py")} == set().union(*CLI_LAYERS)
     assert {path.stem for path in (PACKAGE / "dask").glob("*.py")} == set().union(*DASK_LAYERS)
+    suite = {path.stem for path in (PACKAGE / "testing").glob("*.py")}
+    assert suite == set().union(*TESTING_LAYERS)
 
 
 def test_imports_when_read_then_they_run_downwards():
@@ -82,3 +97,12 @@ def test_imports_of_the_backend_when_read_then_they_run_downwards():
             assert rank(used, DASK_LAYERS) < rank(path.stem, DASK_LAYERS), f"{path.stem}: {used}"
         for used in imports(path.read_text(), level=2):
             assert rank(used) < rank("dask"), f"{path.stem}: {used}"
+
+
+def test_imports_of_the_suite_when_read_then_they_run_downwards_and_know_only_the_errors():
+    for path in (PACKAGE / "testing").glob("*.py"):
+        for used in imports(path.read_text()):
+            assert rank(used, TESTING_LAYERS) < rank(path.stem, TESTING_LAYERS), (
+                f"{path.stem}: {used}"
+            )
+        assert imports(path.read_text(), level=2) <= {"errors"}
