@@ -1,4 +1,4 @@
-# The only commands anyone needs: make demo | test | check | bench | soak | fuzz
+# The only commands anyone needs: make demo | test | check | bench | docs | soak | fuzz
 # They need Rust and a CPython from 3.11 on; everything else goes into .venv and target.
 
 SHELL := /bin/bash
@@ -16,17 +16,19 @@ python-for = $(shell echo '$(PYTHONS)' | tr ' ' '\n' | grep -A1 -Fx '$(1)' | tai
 VENV := .venv
 BUILD := $(VENV)/build
 CHECK := $(VENV)/check
+DOCS := $(VENV)/docs
 FUZZ := $(VENV)/fuzz
 WHEELS := target/wheels
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -type f -not -name '*.pyc')
 
-.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check bench bench-quick fuzz clean
+.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check bench bench-quick docs fuzz clean
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
 	@echo "make test    run every test; those about Python on each supported one found: $(VERSIONS)"
 	@echo "make check   formatting, lints and types of both languages, stubs against the runtime"
 	@echo "make bench   measure, beside others too, and write docs/benchmarks.md"
+	@echo "make docs    build the site of the documentation into target/site, and check its links"
 	@echo "make soak    interrupt bulk at random for some minutes"
 	@echo "make fuzz    a minute of any bytes for the frames, on a nightly Rust where there is one"
 	@echo "make clean   remove what was made"
@@ -75,6 +77,11 @@ $(VENV)/bench/.ready: $(WHEELS)/.built
 $(CHECK)/.ready: $(WHEELS)/.built
 	$(call environment,$(CHECK),$(PYTHON),check)
 	$(call install,$(CHECK))
+
+# The reference is read from the stubs, so nothing has to be compiled for it.
+$(DOCS)/.ready: pyproject.toml
+	$(call environment,$(DOCS),$(PYTHON),docs)
+	touch $@
 
 demo: $(VENV)/demo/.ready
 	$(VENV)/demo/bin/python -m demo
@@ -140,6 +147,9 @@ bench: $(VENV)/bench/.ready
 bench-quick: $(VENV)/bench/.ready
 	$(VENV)/bench/bin/python -m benches.peers --quick --out benches/results/quick
 	$(VENV)/bench/bin/python -m benches.peers.report benches/results/quick --root benches/results/quick
+
+docs: $(DOCS)/.ready
+	$(DOCS)/bin/mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) target
