@@ -92,7 +92,7 @@ test-core:
 	cargo test --quiet --locked --no-default-features
 
 # One version is enough for what the kernel decides, or other programs.
-ABOUT_SYSTEM := host* loopback* bulk_storm* layouts* wire* security* cli* examples*
+ABOUT_SYSTEM := host* loopback* bulk_storm* layouts* wire* security* cli* examples* docs*
 but = --ignore=tests/python/dask $(1:%='--ignore-glob=tests/python/test_%')
 $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 	$(VENV)/$*/bin/python -m pytest -q -n auto $(if $(filter $(NEWEST),$*),,$(call but,$(ABOUT_SYSTEM)))
@@ -100,7 +100,7 @@ $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 # Once more with the workers having every transfer that is not done at once, and channels offering
 # every byte instead of sending it; not what is about objects, addresses and options, or files.
 ABOUT_ELSE := testbuffer* refusals* exporters* dlpack* addresses* options* adopt* errors* listener* \
-	dtype* wire* cli* host* security* examples* channel_arrays* channel_exporters* channel_meta* channel_lies* \
+	dtype* wire* cli* host* security* examples* docs* channel_arrays* channel_exporters* channel_meta* channel_lies* \
 	channel_bombs*
 test-workers: export PINWIRE_BULK_THRESHOLD := 1
 test-workers: export PINWIRE_OFFER_THRESHOLD := 1
