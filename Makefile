@@ -149,7 +149,7 @@ bench-quick: $(VENV)/bench/.ready
 	$(VENV)/bench/bin/python -m benches.peers.report benches/results/quick --root benches/results/quick
 
 docs: $(DOCS)/.ready
-	$(DOCS)/bin/mkdocs build --strict --quiet
+	$(DOCS)/bin/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) target
