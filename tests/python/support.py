@@ -200,7 +200,7 @@ def printed_by(*arguments: str) -> str:
     result = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
     # On a busy machine asyncio's debug mode finds that a callback took long.
     errors = [line for line in result.stderr.splitlines() if not line.startswith("Executing <")]
-    assert (result.returncode, errors) == (0, [])
+    assert (result.returncode, errors) == (0, []), f"{result.returncode}: {errors}"
     return result.stdout
 
 
