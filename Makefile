@@ -1,4 +1,4 @@
-# The only commands anyone needs: make demo | test | check | bench | soak | fuzz
+# The only commands anyone needs: make demo | test | check | bench | docs | soak | fuzz
 # They need Rust and a CPython from 3.11 on; everything else goes into .venv and target.
 
 SHELL := /bin/bash
@@ -16,17 +16,19 @@ python-for = $(shell echo '$(PYTHONS)' | tr ' ' '\n' | grep -A1 -Fx '$(1)' | tai
 VENV := .venv
 BUILD := $(VENV)/build
 CHECK := $(VENV)/check
+DOCS := $(VENV)/docs
 FUZZ := $(VENV)/fuzz
 WHEELS := target/wheels
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -type f -not -name '*.pyc')
 
-.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check bench bench-quick fuzz clean
+.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check bench bench-quick docs fuzz clean
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
 	@echo "make test    run every test; those about Python on each supported one found: $(VERSIONS)"
 	@echo "make check   formatting, lints and types of both languages, stubs against the runtime"
 	@echo "make bench   measure, beside others too, and write docs/benchmarks.md"
+	@echo "make docs    build the site of the documentation into target/site, and check its links"
 	@echo "make soak    interrupt bulk at random for some minutes"
 	@echo "make fuzz    a minute of any bytes for the frames, on a nightly Rust where there is one"
 	@echo "make clean   remove what was made"
@@ -76,6 +78,11 @@ $(CHECK)/.ready: $(WHEELS)/.built
 	$(call environment,$(CHECK),$(PYTHON),check)
 	$(call install,$(CHECK))
 
+# The reference is read from the stubs, so nothing has to be compiled for it.
+$(DOCS)/.ready: pyproject.toml
+	$(call environment,$(DOCS),$(PYTHON),docs)
+	touch $@
+
 demo: $(VENV)/demo/.ready
 	$(VENV)/demo/bin/python -m demo
 
@@ -85,7 +92,7 @@ test-core:
 	cargo test --quiet --locked --no-default-features
 
 # One version is enough for what the kernel decides, or other programs.
-ABOUT_SYSTEM := host* loopback* bulk_storm* layouts* wire* security* cli* examples*
+ABOUT_SYSTEM := host* loopback* bulk_storm* layouts* wire* security* cli* examples* docs*
 but = --ignore=tests/python/dask $(1:%='--ignore-glob=tests/python/test_%')
 $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 	$(VENV)/$*/bin/python -m pytest -q -n auto $(if $(filter $(NEWEST),$*),,$(call but,$(ABOUT_SYSTEM)))
@@ -94,7 +101,7 @@ $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 # every byte instead of sending it; not what is about objects, addresses and options, or files, nor
 # what has the workers or a channel's offers anyway.
 ABOUT_ELSE := testbuffer* refusals* exporters* dlpack* layouts* addresses* options* adopt* errors* \
-	listener* loopback* dtype* wire* cli* bulk* host* security* examples* channel_arrays* \
+	listener* loopback* dtype* wire* cli* bulk* host* security* examples* docs* channel_arrays* \
 	channel_exporters* channel_meta* channel_lies* channel_bombs* channel_recycling*
 test-workers: export PINWIRE_BULK_THRESHOLD := 1
 test-workers: export PINWIRE_OFFER_THRESHOLD := 1
@@ -141,6 +148,9 @@ bench: $(VENV)/bench/.ready
 bench-quick: $(VENV)/bench/.ready
 	$(VENV)/bench/bin/python -m benches.peers --quick --out benches/results/quick
 	$(VENV)/bench/bin/python -m benches.peers.report benches/results/quick --root benches/results/quick
+
+docs: $(DOCS)/.ready
+	$(DOCS)/bin/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) target

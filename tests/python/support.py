@@ -194,6 +194,16 @@ def program(code: str, *args: object, options: tuple[str, ...] = ()) -> tuple[in
     return finish(start_program(code, *args, options=options))
 
 
+def printed_by(*arguments: str) -> str:
+    """What Python prints, run with these arguments; it has nothing to complain about."""
+    command = [sys.executable, "-W", "error", "-X", "dev", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    # On a busy machine asyncio's debug mode finds that a callback took long.
+    errors = [line for line in result.stderr.splitlines() if not line.startswith("Executing <")]
+    assert (result.returncode, errors) == (0, []), f"{result.returncode}: {errors}"
+    return result.stdout
+
+
 async def aloft(stream: Any, transfer: Any) -> asyncio.Task[Any]:
     """A task of the transfer that the engine's workers have taken over."""
     before = stream.stats().bulk_transfers

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support import printed_by
 
 ROOT = Path(__file__).parents[2]
 PROMISES = {
@@ -23,15 +22,6 @@ PROMISES = {
 SNIPPETS = ["8000000\n", "8000000\n", "{'step': 7} 2000000.0\n", "6\n"]
 
 
-def run(*arguments: str) -> str:
-    command = [sys.executable, "-W", "error", "-X", "dev", *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
-    # On a busy machine asyncio's debug mode finds that a callback took long.
-    errors = [line for line in result.stderr.splitlines() if not line.startswith("Executing <")]
-    assert (result.returncode, errors) == (0, [])
-    return result.stdout
-
-
 def test_examples_when_listed_then_each_has_a_promise():
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == set(PROMISES)
 
@@ -40,7 +30,7 @@ def test_examples_when_listed_then_each_has_a_promise():
 def test_example_when_run_then_it_keeps_its_promise(name):
     path = ROOT / "examples" / name
     assert len(path.read_text().splitlines()) <= 80
-    assert PROMISES[name] in run(str(path))
+    assert PROMISES[name] in printed_by(str(path))
 
 
 def test_readme_when_its_snippets_run_then_they_print_what_they_say(tmp_path):
@@ -48,4 +38,4 @@ def test_readme_when_its_snippets_run_then_they_print_what_they_say(tmp_path):
     for snippet, promise in zip(snippets, SNIPPETS, strict=True):
         path = tmp_path / "snippet.py"
         path.write_text(snippet)
-        assert run(str(path)) == promise
+        assert printed_by(str(path)) == promise
