@@ -1,6 +1,6 @@
 //! Channels: messages of arrays over a stream.
 //!
-//! `base` is what a channel is; `sending` and `receiving` are the scripts of its calls, `composing`
+//! `base` is what a channel is, and `greeting` what both ends say first; `sending` and `receiving` are the scripts of its calls, `composing`
 //! makes messages and `delivering` gives them out, `want` is what is to become of one, `inbox` what
 //! has come and was not asked for yet, `landing` the memory a payload goes to; `dtype`, `layout` and
 //! `meta` translate what a header says; `asyncio` and `blocking` are the faces. Past the socket:
@@ -14,6 +14,7 @@ mod blocking;
 mod composing;
 mod delivering;
 mod dtype;
+mod greeting;
 mod guest;
 mod header;
 mod inbox;
