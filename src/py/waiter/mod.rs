@@ -1,3 +1,5 @@
+//! What a suspended task waits on. `future` is how asyncio sees it, `sleeper` the task.
+
 mod future;
 mod sleeper;
 
