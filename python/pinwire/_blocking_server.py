@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from ._types import Address, ChannelListenOptions, ChannelOptions
 
-    _Handler = Callable[[Channel], object]
-
 
 class ChannelServer:
     """Channels for whoever connects: `with pinwire.blocking.serve_channels(...) as server`."""
@@ -29,7 +27,10 @@ class ChannelServer:
     __module__ = "pinwire.blocking"
 
     def __init__(
-        self, listener: _core.BlockingListener, handler: _Handler, options: ChannelOptions
+        self,
+        listener: _core.BlockingListener,
+        handler: Callable[[Channel], object],
+        options: ChannelOptions,
     ) -> None:
         self._listener = listener
         self._handler = handler
@@ -126,7 +127,7 @@ def _report(error: Exception) -> None:
 
 
 def serve_channels(
-    handler: _Handler,
+    handler: Callable[[Channel], object],
     address: Address,
     *,
     timeout: float | None = None,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+    from ._core import Transfer
     from ._types import Address, ChannelStreamOptions, Exporter
 
 
@@ -47,7 +48,7 @@ class Channel(_core.Channel):
 
     _posted: Posted | None = None
 
-    def send_object(self, obj: Any, /, *, timeout: float | None = None) -> _core.Transfer:
+    def send_object(self, obj: Any, /, *, timeout: float | None = None) -> Transfer:
         """Send any object that pickles; arrays in it go out of band, without a copy (PEP 574).
 
         Only if both ends have opened their channel with `allow_pickle=True`:

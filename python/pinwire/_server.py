@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from ._types import Address, ChannelListenOptions, ChannelOptions
 
-    _Handler = Callable[[Channel], Awaitable[object]]
-
 
 class ChannelServer:
     """Channels for whoever connects: `async with pinwire.serve_channels(...) as server`."""
@@ -30,7 +28,10 @@ class ChannelServer:
     __module__ = "pinwire"
 
     def __init__(
-        self, listener: _core.Listener, handler: _Handler, options: ChannelOptions
+        self,
+        listener: _core.Listener,
+        handler: Callable[[Channel], Awaitable[object]],
+        options: ChannelOptions,
     ) -> None:
         self._listener = listener
         self._handler = handler
@@ -106,7 +107,7 @@ def _abort(stream: _core.Stream, _task: asyncio.Task[None]) -> None:
 
 
 def serve_channels(
-    handler: _Handler,
+    handler: Callable[[Channel], Awaitable[object]],
     address: Address,
     *,
     timeout: float | None = None,
