@@ -66,8 +66,6 @@ def test_blocks_when_counted_then_the_marked_ones_are_those_we_know():
     assert marked == [
         ("dask.md", "run by"),
         ("how-to/moving.md", "no-run"),
-        ("how-to/moving.md", "no-run"),
-        ("how-to/progress.md", "no-run"),
         ("security.md", "run by"),
         ("testing.md", "run by"),
         ("testing.md", "run by"),
