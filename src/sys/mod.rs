@@ -1,10 +1,12 @@
 //! One function per system call: EINTR retried, errors as `io::Result`, nothing decided here.
 
+mod counter;
 mod event;
 mod linux;
 mod map;
 mod peer;
 mod process;
+pub(crate) mod sync;
 mod unix;
 
 pub use event::Event;
