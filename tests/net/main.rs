@@ -3,6 +3,7 @@
 
 mod files;
 mod pulls;
+mod races;
 mod receives;
 mod transfers;
 mod turns;
