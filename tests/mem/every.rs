@@ -11,9 +11,13 @@ const FEW: usize = 8;
 
 fn small() -> impl Iterator<Item = (usize, Vec<Axis>)> {
     let all = [axes(0, 0), axes(1, 4), axes(2, 3), axes(3, 2)].concat();
-    [1, 3]
+    // As long as a pointer, too: pointers that lie together are no items that do.
+    let flat = [axes(0, 0), axes(1, 3), axes(2, 2)].concat();
+    [(1, &all), (3, &all), (size_of::<*mut u8>(), &flat)]
         .into_iter()
-        .flat_map(move |itemsize| all.clone().into_iter().map(move |axes| (itemsize, axes)))
+        .flat_map(|(itemsize, all)| all.iter().map(move |axes| (itemsize, axes.clone())))
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 fn cuts(total: usize) -> Vec<Vec<usize>> {
