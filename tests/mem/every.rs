@@ -7,17 +7,18 @@ use super::kernel::{drain, fill, read};
 use super::layouts::{Array, Axis, KINDS, Kind, axes, compositions};
 
 /// Bytes up to which every composition is tried.
-const FEW: usize = 8;
+const FEW: usize = if cfg!(miri) { 3 } else { 8 };
 
-fn small() -> impl Iterator<Item = (usize, Vec<Axis>)> {
-    let all = [axes(0, 0), axes(1, 4), axes(2, 3), axes(3, 2)].concat();
-    // As long as a pointer, too: pointers that lie together are no items that do.
+fn small() -> Vec<(usize, Vec<Axis>)> {
     let flat = [axes(0, 0), axes(1, 3), axes(2, 2)].concat();
+    // Miri takes a thousand times as long.
+    let deep = if cfg!(miri) { Vec::new() } else { [axes(2, 3), axes(3, 2)].concat() };
+    let all = [flat.clone(), deep].concat();
+    // As long as a pointer, too: pointers that lie together are no items that do.
     [(1, &all), (3, &all), (size_of::<*mut u8>(), &flat)]
         .into_iter()
         .flat_map(|(itemsize, all)| all.iter().map(move |axes| (itemsize, axes.clone())))
-        .collect::<Vec<_>>()
-        .into_iter()
+        .collect()
 }
 
 fn cuts(total: usize) -> Vec<Vec<usize>> {
@@ -71,7 +72,7 @@ fn test_cursor_when_a_small_array_of_any_layout_is_cut_in_every_way_then_its_byt
 
 #[test]
 fn test_cursor_when_a_small_array_of_any_layout_is_filled_in_every_way_then_only_it_is_written() {
-    for (itemsize, axes) in small().filter(|(_, axes)| !has_repeated(axes)) {
+    for (itemsize, axes) in small().into_iter().filter(|(_, axes)| !has_repeated(axes)) {
         let array = Array::new(itemsize, &axes);
         for pieces in cuts(array.addresses().len()) {
             check_filled(&array, Copying::Allowed, &pieces);
