@@ -5,6 +5,7 @@ mod files;
 mod pulls;
 mod races;
 mod receives;
+mod sends;
 mod transfers;
 mod turns;
 
