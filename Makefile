@@ -18,15 +18,17 @@ BUILD := $(VENV)/build
 CHECK := $(VENV)/check
 DOCS := $(VENV)/docs
 FUZZ := $(VENV)/fuzz
+DENY := $(VENV)/deny
 WHEELS := target/wheels
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -type f -not -name '*.pyc')
 
-.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check bench bench-quick docs fuzz clean
+.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check deny audit bench bench-quick docs fuzz clean
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
 	@echo "make test    run every test; those about Python on each supported one found: $(VERSIONS)"
 	@echo "make check   formatting, lints and types of both languages, stubs against the runtime"
+	@echo "make audit   defects that are known of what is used (fetches a database from GitHub)"
 	@echo "make bench   measure, beside others too, and write docs/benchmarks.md"
 	@echo "make docs    build the site of the documentation into target/site, and check its links"
 	@echo "make soak    interrupt bulk at random for some minutes"
@@ -112,6 +114,21 @@ test-workers: $(VENV)/$(NEWEST)/.ready
 $(FUZZ)/bin/cargo-fuzz:
 	cargo install --quiet --locked --root $(FUZZ) cargo-fuzz
 
+# Without optimizing: that takes longer than it saves.
+$(DENY)/bin/cargo-deny:
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root $(DENY) cargo-deny@0.20.2
+
+# What only one of the two has to be excused is not excused in vain.
+ASK := $(DENY)/bin/cargo-deny --locked --config deny.toml
+EXCUSES := $(patsubst %,--allow %,unmatched-skip license-not-encountered license-exception-not-encountered)
+deny: $(DENY)/bin/cargo-deny
+	$(ASK) check $(EXCUSES) bans licenses sources
+	$(ASK) --manifest-path fuzz/Cargo.toml check $(EXCUSES) bans licenses sources
+
+audit: $(DENY)/bin/cargo-deny
+	$(ASK) check advisories
+	$(ASK) --manifest-path fuzz/Cargo.toml check advisories
+
 # Sanitizers need what only a nightly Rust allows, or a stable one that takes itself for one.
 NIGHTLY = $(firstword $(shell rustup toolchain list 2>/dev/null | grep '^nightly'))
 
@@ -127,7 +144,7 @@ fuzz: $(FUZZ)/bin/cargo-fuzz
 soak: $(VENV)/$(NEWEST)/.ready
 	PINWIRE_SOAK=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q tests/python/test_bulk_storm.py
 
-check: $(CHECK)/.ready
+check: $(CHECK)/.ready deny
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --quiet --locked --all-targets -- -D warnings

@@ -1,5 +1,7 @@
-//! Imports run downwards only: each layer may use the ones below it.
+//! What ARCHITECTURE.md says of all files: imports run downwards only, and `unsafe` is where it is
+//! said to be.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -73,4 +75,40 @@ fn every_room_says_what_its_files_are() {
         }
     }
     assert!(named > 50, "the files were not found");
+}
+
+/// `a/{b,c}` as `a/b` and `a/c`.
+fn expanded(path: &str) -> Vec<String> {
+    let Some((before, rest)) = path.split_once('{') else { return vec![path.to_owned()] };
+    let (choices, behind) = rest.split_once('}').expect("braces that end");
+    choices.split(',').map(|choice| format!("{before}{choice}{behind}")).collect()
+}
+
+/// The files that ARCHITECTURE.md says `unsafe` is confined to.
+fn said_to_be_unsafe(root: &Path) -> BTreeSet<PathBuf> {
+    let text = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let (_, list) = text.split_once("`unsafe` is confined to ").expect("the list's first words");
+    let (list, _) = list.split_once("; each says so").expect("the words behind the list");
+    let named = list.split('`').skip(1).step_by(2).flat_map(expanded);
+    let file = |name: String| {
+        let is_beside = name.starts_with("tests/") || name.starts_with("benches/");
+        root.join(if is_beside { "" } else { "src" }).join(name + ".rs")
+    };
+    named.map(file).collect()
+}
+
+#[test]
+fn test_unsafe_when_a_file_allows_it_then_the_list_names_it_and_no_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rooms = ["src", "tests", "benches", "fuzz/fuzz_targets", "examples"];
+    // In two pieces, because this is a source as well.
+    let lint = concat!("(unsafe", "_code");
+    let allows = |file: &PathBuf| fs::read_to_string(file).unwrap().contains(lint);
+    let found: BTreeSet<_> =
+        rooms.iter().flat_map(|room| sources(&root.join(room))).filter(allows).collect();
+    let said = said_to_be_unsafe(root);
+    let missing: Vec<_> = found.difference(&said).collect();
+    let needless: Vec<_> = said.difference(&found).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md does not name {missing:?}");
+    assert!(needless.is_empty(), "ARCHITECTURE.md names {needless:?}, which have nothing unsafe");
 }

@@ -351,7 +351,8 @@ fn errors_say_what_is_wrong_in_words() {
 #[test]
 fn the_seeds_of_the_fuzzers_are_these_frames() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-    let headers = seeds("header", good_headers(), bad_headers());
+    let good = [good_headers(), vec![("good-invitation", invitation(88))]].concat();
+    let headers = seeds("header", good, bad_headers());
     for (target, name, bytes) in [headers, seeds("hello", good_hellos(), bad_hellos())].concat() {
         let path = corpus.join(target).join(name);
         if env::var_os("PINWIRE_WRITE_CORPUS").is_some() {

@@ -1,9 +1,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::sys::Event;
+use crate::sys::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How flights tell an event loop that they have landed: a queue, and a descriptor that is
 /// readable while something is in it.

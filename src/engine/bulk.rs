@@ -1,21 +1,22 @@
 use std::env;
 use std::future;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
-use tokio::sync::Notify;
 use tokio::task::{self, coop};
 use tokio::{select, time};
 
 use super::attempt::{attempt, spin};
 use super::bell::Bell;
-use super::pull::Pulling;
+use super::flight::{Flight, Landing, Outcome};
+use super::pull::ask_for_help;
+use super::pulling::Pulling;
 use super::runtime::{Share, share, watch};
-use crate::net::{Direction, Error, Sleeper, Socket, State, Transfer};
+use crate::net::{Direction, Error, Socket, State, Transfer};
 use crate::sys;
 
 /// Bytes one system call of a worker may move: between calls it looks whether it is to stop, and
@@ -32,48 +33,6 @@ const THRESHOLD: u64 = 256 * 1024;
 
 /// The same, of what is copied from another process: that takes a third of the time.
 const PULL_THRESHOLD: u64 = 2 * 1024 * 1024;
-
-/// A transfer that is in the hands of the runtime's workers.
-///
-/// They touch addresses, lengths and the descriptor, never Python: whoever started the flight
-/// keeps the memory alive until it has landed.
-#[derive(Debug)]
-pub struct Flight {
-    number: u64,
-    /// In a child that was forked since there is nobody to land it.
-    forks: u32,
-    stop: AtomicBool,
-    poke: Notify,
-    state: Mutex<Position>,
-    landed: Condvar,
-}
-
-#[derive(Debug)]
-enum Position {
-    Up,
-    Landed(Box<Landing>),
-    Taken,
-}
-
-/// What comes back.
-#[derive(Debug)]
-pub struct Landing {
-    /// As far as it came.
-    pub transfer: Transfer,
-    /// Why it ended.
-    pub outcome: Outcome,
-}
-
-/// Why a flight ended.
-#[derive(Debug)]
-pub enum Outcome {
-    /// Nothing is left to move.
-    Done,
-    /// By this error.
-    Failed(Error),
-    /// It was stopped, or its worker was: more could follow.
-    Stopped,
-}
 
 /// Counters of the process.
 #[derive(Debug)]
@@ -112,14 +71,7 @@ pub fn fly(
 ) -> Option<Arc<Flight>> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let share = share()?;
-    let flight = Arc::new(Flight {
-        number: NUMBER.fetch_add(1, Ordering::Relaxed),
-        forks: sys::forks(),
-        stop: AtomicBool::new(false),
-        poke: Notify::new(),
-        state: Mutex::new(Position::Up),
-        landed: Condvar::new(),
-    });
+    let flight = Flight::new(NUMBER.fetch_add(1, Ordering::Relaxed));
     let ready = if transfer.is_pull() {
         None
     } else {
@@ -148,64 +100,6 @@ pub fn fly(
     let handle = pilot.share.handle.clone();
     handle.spawn(pilot.work(deadline));
     Some(flight)
-}
-
-impl Flight {
-    /// Its number, by which the bell tells of it.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Whether it is going to land in this process, and not only in the one it was forked from.
-    pub fn lands_here(&self) -> bool {
-        self.forks == sys::forks()
-    }
-
-    /// Have it land soon.
-    pub fn stop(&self) {
-        if self.lands_here() {
-            self.stop.store(true, Ordering::Release);
-            self.poke.notify_one();
-        }
-    }
-
-    /// Sleep until it has landed: for as long as one system call takes, if it was stopped or its
-    /// socket closed.
-    pub fn wait(&self) {
-        if self.lands_here() {
-            let mut state = self.lock();
-            while matches!(*state, Position::Up) {
-                state = self.landed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-        }
-    }
-
-    /// Take what came back, for the socket it flew over. None if it has not landed, or all was
-    /// taken; and in a forked child.
-    pub fn take(self: &Arc<Flight>, socket: &Socket) -> Option<Landing> {
-        socket.handle().forget(self);
-        if !self.lands_here() {
-            return None;
-        }
-        let mut state = self.lock();
-        if matches!(*state, Position::Up) {
-            return None;
-        }
-        match std::mem::replace(&mut *state, Position::Taken) {
-            Position::Landed(landing) => Some(*landing),
-            Position::Up | Position::Taken => None,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Position> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Sleeper for Flight {
-    fn wake(&self) {
-        self.poke.notify_one();
-    }
 }
 
 /// The workers' end of a flight. It lands when it is dropped, whatever the reason.
@@ -258,10 +152,7 @@ impl Drop for Pilot {
         BULK_STATS.bytes.fetch_add(moved, Ordering::Relaxed);
         BULK_STATS.landed.fetch_add(1, Ordering::Relaxed);
         let outcome = std::mem::replace(&mut self.outcome, Outcome::Stopped);
-        let landing = Landing { transfer, outcome };
-        *self.flight.lock() = Position::Landed(Box::new(landing));
-        self.flight.landed.notify_all();
-        if self.bell.tell(self.flight.number) {
+        if self.flight.land(Landing { transfer, outcome }, &self.bell) {
             BULK_STATS.rings.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -280,7 +171,7 @@ async fn through(
     let mut readiness = None;
     loop {
         loop {
-            if flight.stop.load(Ordering::Acquire) {
+            if flight.is_stopped() {
                 return Ok(Outcome::Stopped);
             }
             let before = transfer.progress().transferred();
@@ -310,7 +201,7 @@ async fn through(
         }
         readiness = select! {
             biased;
-            () = flight.poke.notified() => None,
+            () = flight.poke().notified() => None,
             () = until(deadline) => return Err(Error::TimedOut),
             guard = ready.ready(interest) => Some(guard?),
         };
@@ -324,12 +215,12 @@ async fn pull(
     flight: &Flight,
     deadline: Option<Instant>,
 ) -> Result<Outcome, Error> {
-    pulling.ask_for_help(socket);
+    ask_for_help(pulling, socket);
     while pulling.copy_piece() {
         if !socket.handle().is_open() {
             return Err(Error::Closed);
         }
-        if flight.stop.load(Ordering::Acquire) {
+        if flight.is_stopped() {
             return Ok(Outcome::Stopped);
         }
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {

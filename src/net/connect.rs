@@ -88,14 +88,14 @@ impl Race {
             match self.attempts[i].look(now) {
                 Ok(true) => {
                     let Attempt { socket, peer, .. } = self.attempts.swap_remove(i);
-                    if let Some(socket) = self.finish(socket, &peer) {
+                    if let Some(socket) = self.finish(socket, &peer, now) {
                         return Ok(Step::Connected(socket));
                     }
                 }
                 Ok(false) => i += 1,
                 Err(error) => {
                     let failed = self.attempts.swap_remove(i);
-                    self.fail(&failed.peer, error);
+                    self.fail(&failed.peer, error, now);
                 }
             }
         }
@@ -121,32 +121,34 @@ impl Race {
         let socket = match opened {
             Ok(socket) => socket,
             Err(error) => {
-                self.fail(&peer, error);
+                self.fail(&peer, error, now);
                 return None;
             }
         };
         let mut attempt = Attempt { socket, peer, again: None };
         match attempt.connect(now) {
-            Ok(true) => return self.finish(attempt.socket, &attempt.peer),
+            Ok(true) => return self.finish(attempt.socket, &attempt.peer, now),
             Ok(false) => self.attempts.push(attempt),
-            Err(error) => self.fail(&attempt.peer, error),
+            Err(error) => self.fail(&attempt.peer, error, now),
         }
         None
     }
 
-    fn finish(&mut self, socket: RawSocket, peer: &SockAddr) -> Option<Arc<Socket>> {
+    fn finish(&mut self, socket: RawSocket, peer: &SockAddr, now: Instant) -> Option<Arc<Socket>> {
         let result = refuse_self_connection(&socket)
             .and_then(|()| Socket::new(socket.into(), None, &self.options, Opened::Here));
         match result {
             Ok(socket) => Some(socket),
             Err(error) => {
-                self.fail(peer, error);
+                self.fail(peer, error, now);
                 None
             }
         }
     }
 
-    fn fail(&mut self, peer: &SockAddr, error: io::Error) {
+    /// What has failed takes no more time: the next has its turn.
+    fn fail(&mut self, peer: &SockAddr, error: io::Error, now: Instant) {
+        self.next = self.next.map(|_| now);
         self.errors.push((Address::from(peer), error));
     }
 }

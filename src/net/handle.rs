@@ -1,10 +1,11 @@
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::sys::Event;
+use crate::sys::sync::atomic::{AtomicBool, Ordering};
+use crate::sys::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A file descriptor that several threads use and any of them may close.
 ///
@@ -79,7 +80,7 @@ impl Handle {
         self.lock().sleepers.retain(|other| !ptr::addr_eq(Arc::as_ptr(other), sleeper));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics while it is held; and if it did, the data would still be whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

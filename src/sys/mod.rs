@@ -1,13 +1,16 @@
 //! One function per system call: EINTR retried, errors as `io::Result`, nothing decided here.
 //!
-//! `unix` has what sockets need, and `linux` what only this kernel has; `event` is an eventfd(2),
-//! `map` an mmap(2), `process` this process, and `peer` another one of this host.
+//! `unix` has what sockets need, and `linux` what only this kernel has; `counter` is the number
+//! behind an eventfd(2), `event` a flag made of one; `map` is an mmap(2), `process` this process, and
+//! `peer` another one of this host. `sync` is what threads wait with.
 
+mod counter;
 mod event;
 mod linux;
 mod map;
 mod peer;
 mod process;
+pub(crate) mod sync;
 mod unix;
 
 pub use event::Event;

@@ -1,6 +1,8 @@
 //! What a peer announces takes no memory; what it sends takes a small multiple of its bytes.
 #![allow(unsafe_code)] // An allocator that counts.
 
+mod frames;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 

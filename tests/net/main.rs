@@ -1,6 +1,14 @@
 //! The state machine of a transfer, addresses and sockets, without Python.
 #![allow(unsafe_code)]
 
+mod files;
+mod pulls;
+mod races;
+mod receives;
+mod sends;
+mod transfers;
+mod turns;
+
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::fd::AsFd;
@@ -13,8 +21,8 @@ use std::time::{Duration, Instant};
 use pinwire::engine;
 use pinwire::mem::{Access, Copying, Cursor, Region, Runs};
 use pinwire::net::{
-    Address, Call, ConnectError, Direction, Error, Goal, Opened, Options, Payload, Race, Socket,
-    State, Step, Torn, Transfer, UnixName,
+    Address, ConnectError, Direction, Error, Goal, Opened, Options, Payload, Race, Socket, State,
+    Step, Torn, Transfer, UnixName,
 };
 
 fn transfer(memory: &mut [u8], access: Access, goal: Goal) -> Transfer {
@@ -59,30 +67,6 @@ fn drive(socket: &Socket, transfer: &mut Transfer, limit: Duration) -> Result<()
 }
 
 const LONG: Duration = Duration::from_secs(20);
-
-#[test]
-fn a_transfer_ends_after_all_bytes_for_every_split() {
-    for total in 1..=6usize {
-        for mask in 0..1u32 << (total - 1) {
-            let mut memory = vec![0; total];
-            let mut transfer = transfer(&mut memory, Access::Read, Goal::All);
-            let (mut state, mut moved) = (State::Moving, 0);
-            while state != State::Done {
-                let offered = match transfer.next(usize::MAX) {
-                    Some(Call::Send(window)) => window[0].len,
-                    other => panic!("{other:?}"),
-                };
-                assert_eq!(offered, total - moved);
-                let n = (1..offered).find(|n| mask >> (moved + n - 1) & 1 == 1).unwrap_or(offered);
-                state = transfer.moved(n, offered);
-                moved += n;
-                assert_eq!(transfer.progress().transferred(), moved as u64);
-                assert_eq!(state == State::Starved, n < offered);
-            }
-            assert_eq!(moved, total);
-        }
-    }
-}
 
 #[test]
 fn a_receive_of_some_ends_after_the_first_bytes() {

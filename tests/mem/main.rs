@@ -1,6 +1,14 @@
 //! Runs and cursors against a plain definition of C order, for every layout and every split.
 #![allow(unsafe_code)]
 
+mod every;
+mod kernel;
+mod layouts;
+mod parts;
+
+use std::collections::HashSet;
+
+use kernel::{drain, fill, read};
 use pinwire::mem::{Access, Copying, Cursor, Dim, IOV_MAX, LayoutError, Region, Runs, STAGING};
 use proptest::prelude::*;
 
@@ -60,57 +68,6 @@ fn layout() -> impl Strategy<Value = Array> {
     )
 }
 
-fn read(region: Region) -> Vec<u8> {
-    // SAFETY: regions of the tests lie in memory of the tests, or in the cursor's staging block.
-    unsafe { std::slice::from_raw_parts(region.base, region.len) }.to_vec()
-}
-
-fn write(region: Region, bytes: &[u8]) {
-    assert_eq!(region.len, bytes.len());
-    // SAFETY: as for `read`.
-    unsafe { region.base.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
-}
-
-/// What a kernel would take from a cursor that gives `splits[i]` bytes at the i-th call.
-fn drain(cursor: &mut Cursor, splits: &[usize], limit: usize) -> Vec<u8> {
-    let mut taken = Vec::new();
-    for turn in 0.. {
-        let window = cursor.window(limit).to_vec();
-        assert!(window.len() <= IOV_MAX && window.iter().all(|region| region.len > 0));
-        let offered: Vec<u8> = window.into_iter().flat_map(read).collect();
-        if offered.is_empty() {
-            break;
-        }
-        let n = splits[turn % splits.len()].clamp(1, offered.len());
-        taken.extend_from_slice(&offered[..n]);
-        cursor.advance(n);
-    }
-    assert_eq!(cursor.left(), 0);
-    taken
-}
-
-/// What a kernel would put into a cursor.
-fn fill(cursor: &mut Cursor, mut bytes: &[u8], splits: &[usize]) {
-    for turn in 0.. {
-        let window = cursor.window(usize::MAX).to_vec();
-        let room: usize = window.iter().map(|region| region.len).sum();
-        if room == 0 {
-            break;
-        }
-        let n = splits[turn % splits.len()].clamp(1, room);
-        let (now, later) = bytes.split_at(n);
-        let mut rest = now;
-        for region in window {
-            let (piece, after) = rest.split_at(region.len.min(rest.len()));
-            write(Region { len: piece.len(), ..region }, piece);
-            rest = after;
-        }
-        cursor.advance(n);
-        bytes = later;
-    }
-    assert!(bytes.is_empty() && cursor.left() == 0);
-}
-
 proptest! {
     #[test]
     fn runs_go_through_an_array_in_c_order(mut array in layout(), limit in 1usize..64) {
@@ -137,7 +94,7 @@ proptest! {
         }
         prop_assert_eq!(&got, &expected);
 
-        let offsets = array.offsets();
+        let offsets: HashSet<usize> = array.offsets().into_iter().collect();
         let mut other = Array { memory: vec![0; array.memory.len()], ..array };
         let mut runs = other.runs();
         for piece in got.chunks_mut(split) {
