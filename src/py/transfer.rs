@@ -237,6 +237,10 @@ impl Steps for Moving {
     }
 
     fn interrupt(&mut self, py: Python<'_>, reason: PyErr) -> PyErr {
+        // First of all: a task that another thread interrupts goes on as soon as it is woken, and
+        // by then no worker may have its memory.
+        let socket = Arc::clone(self.socket());
+        self.land(&socket);
         self.wait.end(py);
         self.end(py, End::Interrupted);
         errors::with_progress(py, reason, self.job.transfer.progress())
