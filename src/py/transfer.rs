@@ -186,7 +186,7 @@ impl Moving {
         self.slept = true;
         socket.stats().waits.fetch_add(1, Ordering::Relaxed);
         let waiter = self.stream.get().waiter(py, self.job.transfer.direction())?;
-        Ok(Flow::Suspend(self.wait.sleep(py, waiter, fd)?))
+        Ok(Flow::Suspend(self.wait.sleep(py, waiter, socket.handle(), fd)?))
     }
 
     /// Retry for the time the user gave (`busy_poll`). Whether something moved.
