@@ -1,4 +1,4 @@
-# The only commands anyone needs: make demo | test | check | bench | docs | soak | fuzz
+# The only commands anyone needs: make demo | test | check | wheel | bench | docs | soak | fuzz
 # They need Rust and a CPython from 3.11 on; everything else goes into .venv and target.
 
 SHELL := /bin/bash
@@ -22,16 +22,17 @@ DENY := $(VENV)/deny
 WHEELS := target/wheels
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -type f -not -name '*.pyc')
 
-.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check deny audit bench bench-quick docs fuzz clean
+.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check deny audit wheel bench bench-quick docs fuzz clean
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
 	@echo "make test    run every test; those about Python on each supported one found: $(VERSIONS)"
 	@echo "make check   formatting, lints and types of both languages, stubs against the runtime"
 	@echo "make audit   defects that are known of what is used (fetches a database from GitHub)"
+	@echo "make wheel   build the wheel and the sdist, look into them, use them in clean environments"
 	@echo "make bench   measure, beside others too, and write docs/benchmarks.md"
 	@echo "make docs    build the site of the documentation into target/site, and check its links"
-	@echo "make soak    interrupt bulk at random for some minutes"
+	@echo "make soak    interrupt bulk at random, and share streams among threads, for some minutes"
 	@echo "make fuzz    a minute of any bytes for the frames, on a nightly Rust where there is one"
 	@echo "make clean   remove what was made"
 
@@ -53,9 +54,15 @@ $(BUILD)/.ready: pyproject.toml
 	$(call environment,$(BUILD),$(PYTHON),build)
 	touch $@
 
+# Panics tell where their code was compiled: not where on this machine that was.
+CARGO_DIR := $(or $(CARGO_HOME),$(HOME)/.cargo)
+REMAP = --remap-path-prefix=$(CURDIR)=pinwire --remap-path-prefix=$(CARGO_DIR)=cargo \
+	--remap-path-prefix=$$(rustc --print sysroot)=rust
+
 $(WHEELS)/.built: $(SOURCES) $(BUILD)/.ready
 	rm -rf $(WHEELS)
-	$(BUILD)/bin/maturin build --release --locked --out $(WHEELS)
+	RUSTFLAGS="$${RUSTFLAGS:-} $(REMAP)" \
+		$(BUILD)/bin/maturin build --release --locked --out $(WHEELS)
 	touch $@
 
 $(VENV)/%/.ready: $(WHEELS)/.built
@@ -141,8 +148,21 @@ fuzz: $(FUZZ)/bin/cargo-fuzz
 			target/fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=30
 	done
 
+$(VENV)/wheel/.ready: pyproject.toml
+	$(call environment,$(VENV)/wheel,$(PYTHON),wheel)
+	touch $@
+
+# The sdist is built apart: maturin leaves a wheel of its own behind, which nobody is to install.
+wheel: $(WHEELS)/.built $(VENV)/wheel/.ready
+	rm -f $(WHEELS)/*.tar.gz
+	$(BUILD)/bin/maturin sdist --out $(WHEELS)
+	$(VENV)/wheel/bin/python tests/wheel/contents.py $(WHEELS)
+	CARGO_TARGET_DIR="$(CURDIR)/target/sdist" \
+		$(VENV)/wheel/bin/python tests/wheel/installs.py $(WHEELS) $(PYTHONS)
+
 soak: $(VENV)/$(NEWEST)/.ready
-	PINWIRE_SOAK=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q tests/python/test_bulk_storm.py
+	PINWIRE_SOAK=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q tests/python/test_bulk_storm.py \
+		tests/python/test_threads_stress*.py
 
 check: $(CHECK)/.ready deny
 	cargo fmt --check

@@ -165,7 +165,8 @@ impl Steps for Accept {
             None if expired => Err(raise(Error::TimedOut)),
             None => {
                 let waiter = Waiter::of(py, &base.waiter, Direction::Receive)?;
-                Ok(Flow::Suspend(self.wait.sleep(py, waiter, fd)?))
+                let handle = base.listener.handle();
+                Ok(Flow::Suspend(self.wait.sleep(py, waiter, handle, fd)?))
             }
         }
     }

@@ -48,53 +48,64 @@ mod watch;
 use pyo3::prelude::*;
 
 /// The compiled core of pinwire.
-#[pymodule]
+// PyO3 says by default that a module needs no GIL. What is missing before this one may:
+// docs/decisions/2026-11-21-threads.md.
+#[pymodule(gil_used = true)]
 mod _core {
-    use super::{Bound, PyModule, PyResult};
-    use pyo3::prelude::*;
+    use super::*;
 
-    #[pymodule_export]
-    use super::base::BaseStream;
-    use super::blocking::{BlockingListener, BlockingStream};
-    use super::channel::BlockingHeader;
-    #[pymodule_export]
-    use super::channel::{
-        BaseChannel, BaseHeader, BlockingChannel, Channel, Header, Memory, Message, Part, Prepared,
-        check_channel_options,
-    };
-    #[pymodule_export]
-    use super::connector::{Connector, listen, parse_address, socketpair};
-    #[pymodule_export]
-    use super::control::resolve;
-    #[pymodule_export]
-    use super::convert::runtime_stats;
-    #[pymodule_export]
-    use super::doorbell::Doorbell;
-    #[pymodule_export]
-    use super::listener::{BaseListener, Listener};
-    #[pymodule_export]
-    use super::operation::Operation;
-    #[pymodule_export]
-    use super::stream::Stream;
-    #[pymodule_export]
-    use super::transfer::Transfer;
-    #[pymodule_export]
-    use super::waiter::Waiter;
-    #[pymodule_export]
-    use super::watch::Watch;
-
+    /// Nothing is made before it is known that this is the main interpreter: classes are made once,
+    /// and those of a sub-interpreter would outlive it, half dead, in the main one.
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        let py = module.py();
-        super::interpreter::refuse_sub_interpreters(py)?;
-        super::interpreter::register_exit(module)?;
-        // Their own names are those of `pinwire.blocking`.
-        module.add("BlockingStream", py.get_type::<BlockingStream>())?;
-        module.add("BlockingListener", py.get_type::<BlockingListener>())?;
-        module.add("BlockingHeader", py.get_type::<BlockingHeader>())?;
-        module.add("ChannelStats", super::convert::channel_stats_type(py)?)?;
-        module.add("Credentials", super::convert::credentials_type(py)?)?;
-        module.add("StreamStats", super::convert::stats_type(py)?)?;
-        module.add("RuntimeStats", super::convert::runtime_stats_type(py)?)
+        interpreter::refuse_sub_interpreters(module.py())?;
+        interpreter::register_exit(module)?;
+        add_classes(module)?;
+        add_functions(module)?;
+        add_tuples(module)
     }
+}
+
+fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add_class::<base::BaseStream>()?;
+    module.add_class::<channel::BaseChannel>()?;
+    module.add_class::<channel::BaseHeader>()?;
+    module.add_class::<channel::BlockingChannel>()?;
+    module.add_class::<channel::Channel>()?;
+    module.add_class::<channel::Header>()?;
+    module.add_class::<channel::Memory>()?;
+    module.add_class::<channel::Message>()?;
+    module.add_class::<channel::Part>()?;
+    module.add_class::<channel::Prepared>()?;
+    module.add_class::<connector::Connector>()?;
+    module.add_class::<doorbell::Doorbell>()?;
+    module.add_class::<listener::BaseListener>()?;
+    module.add_class::<listener::Listener>()?;
+    module.add_class::<operation::Operation>()?;
+    module.add_class::<stream::Stream>()?;
+    module.add_class::<transfer::Transfer>()?;
+    module.add_class::<waiter::Waiter>()?;
+    module.add_class::<watch::Watch>()?;
+    // Their own names are those of `pinwire.blocking`.
+    module.add("BlockingStream", py.get_type::<blocking::BlockingStream>())?;
+    module.add("BlockingListener", py.get_type::<blocking::BlockingListener>())?;
+    module.add("BlockingHeader", py.get_type::<channel::BlockingHeader>())
+}
+
+fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(channel::check_channel_options, module)?)?;
+    module.add_function(wrap_pyfunction!(connector::listen, module)?)?;
+    module.add_function(wrap_pyfunction!(connector::parse_address, module)?)?;
+    module.add_function(wrap_pyfunction!(connector::socketpair, module)?)?;
+    module.add_function(wrap_pyfunction!(control::resolve, module)?)?;
+    module.add_function(wrap_pyfunction!(convert::runtime_stats, module)?)
+}
+
+fn add_tuples(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("ChannelStats", convert::channel_stats_type(py)?)?;
+    module.add("Credentials", convert::credentials_type(py)?)?;
+    module.add("StreamStats", convert::stats_type(py)?)?;
+    module.add("RuntimeStats", convert::runtime_stats_type(py)?)
 }

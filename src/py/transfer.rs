@@ -186,7 +186,7 @@ impl Moving {
         self.slept = true;
         socket.stats().waits.fetch_add(1, Ordering::Relaxed);
         let waiter = self.stream.get().waiter(py, self.job.transfer.direction())?;
-        Ok(Flow::Suspend(self.wait.sleep(py, waiter, fd)?))
+        Ok(Flow::Suspend(self.wait.sleep(py, waiter, socket.handle(), fd)?))
     }
 
     /// Retry for the time the user gave (`busy_poll`). Whether something moved.
@@ -237,6 +237,10 @@ impl Steps for Moving {
     }
 
     fn interrupt(&mut self, py: Python<'_>, reason: PyErr) -> PyErr {
+        // First of all: a task that another thread interrupts goes on as soon as it is woken, and
+        // by then no worker may have its memory.
+        let socket = Arc::clone(self.socket());
+        self.land(&socket);
         self.wait.end(py);
         self.end(py, End::Interrupted);
         errors::with_progress(py, reason, self.job.transfer.progress())

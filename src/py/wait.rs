@@ -10,6 +10,7 @@ use super::convert;
 use super::event_loop::{callback, running_loop};
 use super::waiter::Waiter;
 use crate::engine::Flight;
+use crate::net::Handle;
 
 /// The sleeps of one operation on a loop, and their deadline.
 pub(super) struct Wait {
@@ -39,17 +40,23 @@ impl Wait {
         Wait { timeout, deadline, timer: None, waiter: None, naps: false }
     }
 
-    /// What to yield to sleep until `fd` is ready or the time is over.
+    /// What to yield to sleep until `fd`, which is that of `handle`, is ready or the time is over.
     pub(super) fn sleep(
         &mut self,
         py: Python<'_>,
         waiter: &Py<Waiter>,
+        handle: &Handle,
         fd: Arc<OwnedFd>,
     ) -> PyResult<Py<PyAny>> {
         let event_loop = running_loop(py)?;
         let waiter = waiter.bind(py);
         Waiter::arm(waiter, &event_loop, fd)?;
-        self.fall_asleep(&event_loop, waiter, self.deadline)
+        let sleep = self.fall_asleep(&event_loop, waiter, self.deadline)?;
+        if !handle.is_open() {
+            // Another thread has closed it, and may have found nobody here to wake.
+            Waiter::retire(waiter);
+        }
+        Ok(sleep)
     }
 
     /// What to yield to sleep until somebody wakes the waiter or the time is over.

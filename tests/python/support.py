@@ -84,6 +84,9 @@ class Call:
     def ident(self) -> int | None:
         return self._thread.ident
 
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
     def sleeps(self) -> bool:
         """Whether it waits in the kernel for a socket."""
         return sleeps(f"self/task/{self._thread.native_id}")

@@ -209,26 +209,3 @@ run(main)
 print("not reached")
 """
     assert program(ASYNCIO + code, loop) == (3, "", "")
-
-
-def test_import_when_in_a_sub_interpreter_then_it_is_a_clear_import_error():
-    code = """
-try:
-    import _interpreters as interpreters
-except ImportError:
-    import _xxsubinterpreters as interpreters
-inner = '''
-try:
-    import pinwire
-except ImportError as error:
-    print("ImportError:", error)
-'''
-import pinwire
-id = interpreters.create()
-error = interpreters.run_string(id, inner)
-interpreters.destroy(id)
-"""
-    returncode, out, err = program(code)
-    assert (returncode, err) == (0, "")
-    assert out.startswith("ImportError: ")
-    assert "interpreter" in out

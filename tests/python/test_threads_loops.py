@@ -161,6 +161,45 @@ def test_stream_when_it_moves_while_the_old_loop_has_its_event_then_only_the_new
         first.run(close(client, server))
 
 
+@pytest.mark.parametrize("what", ["receive", "send", "accept"])
+def test_wait_when_another_thread_closes_as_it_begins_then_it_ends_nevertheless(what):
+    """The loop is just being asked to watch the descriptor: nobody sleeps who could be woken."""
+    client, server = pinwire.socketpair(**SMALL)
+    closed = []
+
+    class Loop(asyncio.SelectorEventLoop):
+        def add_reader(self, fd, *args):
+            super().add_reader(fd, *args)
+            self.close_of(fd)
+
+        def add_writer(self, fd, *args):
+            super().add_writer(fd, *args)
+            self.close_of(fd)
+
+        def close_of(self, fd):
+            for it in waited_for:
+                if it.fileno() == fd:
+                    closed.append(it)
+                    Call(it.close).result()
+
+    async def main():
+        listener = await pinwire.listen("tcp://127.0.0.1:0")
+        transfers = {
+            "receive": (server, lambda: server.recv_exactly_into(bytearray(10))),
+            "send": (client, lambda: client.send_buffer(bytes(100_000))),
+            "accept": (listener, listener.accept),
+        }
+        waited_for.append(transfers[what][0])
+        async with listener, client, server, asyncio.timeout(PATIENCE):
+            with pytest.raises(pinwire.ClosedError):
+                await transfers[what][1]()
+
+    waited_for = []
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(main())
+    assert closed == waited_for
+
+
 def test_stream_when_one_loop_sends_and_another_receives_then_both_directions_work(new_loop):
     client, server = pinwire.socketpair(**SMALL)
     payload = pattern(BIG)

@@ -17,7 +17,13 @@ The usual ones hold, too: `distributed.comm.timeouts`, `distributed.comm.socket-
 listen.
 """
 
-from ._backend import Backend, Connector, Listener
-from ._comm import Comm
+try:
+    from ._backend import Backend, Connector, Listener
+    from ._comm import Comm
+except ModuleNotFoundError as error:
+    if error.name not in ("dask", "distributed"):
+        raise
+    text = "pinwire.dask needs Dask's distributed: pip install 'pinwire[dask]'"
+    raise ModuleNotFoundError(text, name=error.name) from error
 
 __all__ = ["Backend", "Comm", "Connector", "Listener"]
