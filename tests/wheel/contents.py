@@ -18,7 +18,12 @@ TAG = re.compile(r"pinwire-[\d.]+-cp311-abi3-(many|musl)linux_\d+_\d+_\w+\.whl")
 IN_WHEEL = {"pinwire/_core.abi3.so", "pinwire/_core.pyi", "pinwire/py.typed"}
 LICENCES = {"LICENSE-MIT", "LICENSE-APACHE"}
 IN_SDIST = LICENCES | {"Cargo.toml", "Cargo.lock", "README.md", "CHANGELOG.md", "pyproject.toml"}
-IN_SDIST |= {"src/lib.rs", "python/pinwire/_core.pyi", "tests/python/conftest.py", "tests/layers.rs"}
+IN_SDIST |= {
+    "src/lib.rs",
+    "python/pinwire/_core.pyi",
+    "tests/python/conftest.py",
+    "tests/layers.rs",
+}
 
 
 def own_paths() -> list[bytes]:

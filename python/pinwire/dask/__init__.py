@@ -23,7 +23,8 @@ try:
 except ModuleNotFoundError as error:
     if error.name not in ("dask", "distributed"):
         raise
-    text = "pinwire.dask needs Dask's distributed: pip install 'pinwire[dask]'"
-    raise ModuleNotFoundError(text, name=error.name) from error
+    raise ModuleNotFoundError(
+        "pinwire.dask needs Dask's distributed: pip install 'pinwire[dask]'", name=error.name
+    ) from error
 
 __all__ = ["Backend", "Comm", "Connector", "Listener"]
