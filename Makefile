@@ -170,7 +170,7 @@ bench-quick: $(VENV)/bench/.ready
 	$(VENV)/bench/bin/python -m benches.peers.report benches/results/quick --root benches/results/quick
 
 docs: $(DOCS)/.ready
-	$(DOCS)/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) target

@@ -54,3 +54,23 @@ fn every_source_is_in_a_layer() {
         assert!(known || path.ends_with("/src/lib.rs"), "{path} is in no layer");
     }
 }
+
+#[test]
+fn every_room_says_what_its_files_are() {
+    let rooms = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let mut named = 0;
+    for room in rooms.iter().filter(|path| path.ends_with("mod.rs")) {
+        let source = fs::read_to_string(room).unwrap();
+        let says = |name: &str| {
+            let mut docs = source.lines().filter(|line| line.starts_with("//"));
+            docs.any(|line| line.contains(&format!("`{name}`")))
+        };
+        for line in source.lines() {
+            let words = line.trim_start_matches("pub ").strip_prefix("mod ");
+            let Some(name) = words.and_then(|rest| rest.strip_suffix(';')) else { continue };
+            assert!(says(name), "{}: {name} is not mentioned", room.display());
+            named += 1;
+        }
+    }
+    assert!(named > 50, "the files were not found");
+}

@@ -30,7 +30,8 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._asyncio import connect, listen, socketpair
-    from ._channel import Channel, ChannelServer, connect_channel, serve_channels
+    from ._channel import Channel, connect_channel
+    from ._server import ChannelServer, serve_channels
 
 __version__ = "0.1.0"
 
@@ -71,9 +72,9 @@ if not TYPE_CHECKING:  # checkers would take every name for one of ours
         "listen": "_asyncio",
         "socketpair": "_asyncio",
         "Channel": "_channel",
-        "ChannelServer": "_channel",
         "connect_channel": "_channel",
-        "serve_channels": "_channel",
+        "ChannelServer": "_server",
+        "serve_channels": "_server",
     }
 
     def __getattr__(name: str) -> object:

@@ -7,6 +7,7 @@ import errno
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from . import _core
+from ._core import Listener, Stream
 from ._open import PAUSE, Resolution, is_exhausted
 from .errors import TransferTimeoutError
 
@@ -52,7 +53,7 @@ class Opening(Generic[_T]):
 
 def connect(
     address: Address, *, timeout: float | None = None, **options: Unpack[StreamOptions]
-) -> Opening[_core.Stream]:
+) -> Opening[Stream]:
     """Connect to a listener: `await connect(...)`, or `async with connect(...) as stream`.
 
     `address` is a URL (`tcp://host:port`, `tcp://[::1]:port`, `unix:///path`, `unix:@name`) or
@@ -66,12 +67,12 @@ def connect(
     resolution = Resolution(address, passive=False)
     _core.Connector([], **options)  # options are checked here, not when awaited
 
-    async def open_stream() -> _core.Stream:
+    async def open_stream() -> Stream:
         async with bounded(timeout):
             connector = _core.Connector(await _resolve(resolution), **options)
             try:
                 await _connected(connector)
-                return connector.stream(_core.Stream)
+                return connector.stream(Stream)
             finally:
                 connector.close()
 
@@ -80,7 +81,7 @@ def connect(
 
 def listen(
     address: Address, *, timeout: float | None = None, **options: Unpack[ListenOptions]
-) -> Opening[_core.Listener]:
+) -> Opening[Listener]:
     """Listen on an address: `await listen(...)`, or `async with listen(...) as listener`.
 
     Port 0 lets the kernel choose one; `listener.address` has it. An empty host means every
@@ -90,17 +91,17 @@ def listen(
     """
     resolution = Resolution(address, passive=True)
 
-    async def open_listener() -> _core.Listener:
+    async def open_listener() -> Listener:
         async with bounded(timeout):
             candidates = await _resolve(resolution)
-        return _core.listen(_core.Listener, candidates, **options)
+        return _core.listen(Listener, candidates, **options)
 
     return Opening(open_listener)
 
 
 async def accept_all(
-    listener: _core.Listener,
-    welcome: Callable[[_core.Stream], object],
+    listener: Listener,
+    welcome: Callable[[Stream], object],
     report: Callable[[str, OSError], object],
 ) -> None:
     """Accept until the listener is closed, also when descriptors have run out for a while."""
@@ -117,9 +118,9 @@ async def accept_all(
             return
 
 
-def socketpair(**options: Unpack[StreamOptions]) -> tuple[_core.Stream, _core.Stream]:
+def socketpair(**options: Unpack[StreamOptions]) -> tuple[Stream, Stream]:
     """Two streams that are connected to each other, over unnamed unix sockets."""
-    return _core.socketpair(_core.Stream, **options)
+    return _core.socketpair(Stream, **options)
 
 
 async def _resolve(resolution: Resolution) -> list[Candidate]:

@@ -123,7 +123,8 @@ class Transfer(Operation[_R_co], Generic[_R_co]):
         """Bytes moved so far. Live: another task or thread may read it while they move."""
     @property
     def nbytes(self) -> int:
-        """Bytes there are to move, at most; of a message that is received, 0 before its header."""
+        """Bytes there are to move, at most; of a message that is received, 0 until the await has
+        come to its header."""
     def done(self) -> bool:
         """Whether it has ended, in whatever way; the memory is then no longer pinned."""
 

@@ -10,7 +10,8 @@ from ._core import BlockingStream as Stream
 TYPE_CHECKING = False  # as in `pinwire`
 
 if TYPE_CHECKING:
-    from ._blocking_channel import Channel, ChannelServer, connect_channel, serve_channels
+    from ._blocking_channel import Channel, connect_channel
+    from ._blocking_server import ChannelServer, serve_channels
 
 __all__ = [
     "Channel",
@@ -27,14 +28,20 @@ __all__ = [
 
 
 if not TYPE_CHECKING:  # as in `pinwire`
+    _LATER = {
+        "Channel": "_blocking_channel",
+        "connect_channel": "_blocking_channel",
+        "ChannelServer": "_blocking_server",
+        "serve_channels": "_blocking_server",
+    }
 
     def __getattr__(name: str) -> object:
         """Import the channels when one of their names is used (PEP 562)."""
-        if name not in ("Channel", "ChannelServer", "connect_channel", "serve_channels"):
+        if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from . import _blocking_channel
+        from importlib import import_module
 
-        value = globals()[name] = getattr(_blocking_channel, name)
+        value = globals()[name] = getattr(import_module(f".{_LATER[name]}", __package__), name)
         return value
 
     def __dir__() -> list[str]:

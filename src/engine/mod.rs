@@ -1,6 +1,6 @@
 //! Calls the kernel for what `net` decides, and waits for it.
 //!
-//! `attempt` never waits: both faces begin with it. `blocking` sleeps in poll(2). `runtime` is
+//! `attempt` never waits: both faces begin with it. `blocking` sleeps in ppoll(2). `runtime` is
 //! the one tokio runtime; on it `bulk` moves what is large and tells by a `bell`, `pull` copies from
 //! other processes, and `control` looks up names and connects.
 

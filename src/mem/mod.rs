@@ -2,6 +2,9 @@
 //!
 //! Nothing here allocates for the payload (but for one bounded staging block), does I/O or knows
 //! who owns the memory.
+//!
+//! `region` is an iovec, `runs` a strided or indirect array as contiguous runs, `cursor` a list of
+//! them as one stream of bytes, in windows of IOV_MAX; `copy` stages runs that are short.
 
 mod copy;
 mod cursor;

@@ -1,6 +1,11 @@
 //! Sockets and transfers: what there is to do and what has been done, without a clock.
 //!
-//! `transfer` decides, `engine` calls the kernel and waits.
+//! `transfer` decides, as a state machine without I/O, and `engine` calls the kernel and waits;
+//! `pull` is a transfer from another process's memory, and `file` a part of a file to be sent.
+//! `handle` is a descriptor that any thread may close, `socket` adds directions, their turns and the
+//! torn state, `listener` is one that accepts. `address`, `options` and `error` are what they say;
+//! `connect` is the race of RFC 8305 as steps, `loopback` takes BBR off connections that stay on this
+//! machine, and `neighbour` is how two processes of one host come to know each other.
 
 mod address;
 mod connect;

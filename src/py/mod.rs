@@ -1,8 +1,18 @@
 //! The only place that knows Python.
 //!
-//! `buffer` and `dlpack` pin memory, `payload` makes a cursor over it, `job` what a call asks for;
-//! `operation` is what can be awaited, `transfer` and `listener` what it drives, `wait`, `waiter`
-//! and `watch` how that sleeps on a loop; `stream` and `blocking` are the faces over `base`.
+//! Memory: `buffer` and `dlpack` pin it (`pointers` and `refusal` say what may not be), `file` is the
+//! argument of `send_file`, `payload` makes a cursor over what is pinned, `job` is what a call of
+//! either face asks for.
+//!
+//! The asyncio face is `stream`: `operation` is the coroutine protocol, `transfer` and `listener` what
+//! it drives, `stop` its end, `budget` how long it may go on. It sleeps on an `event_loop` by `wait`,
+//! `waiter` and `watch`; `aloft` and `doorbell` have the workers move bulk; `control` awaits names and
+//! connections. The face for threads is `blocking`. What both share is in `base`, `connector` opens
+//! their streams, and `adopt` takes over a socket of Python's.
+//!
+//! `script` drives a call that is several transfers on either face, and `queue` says whose turn it is
+//! to send: `channel` is made of these. `convert` and `errors` are what Python gives and gets;
+//! `interpreter` sees to exit.
 
 mod adopt;
 mod aloft;

@@ -1,4 +1,7 @@
 //! One function per system call: EINTR retried, errors as `io::Result`, nothing decided here.
+//!
+//! `unix` has what sockets need, and `linux` what only this kernel has; `event` is an eventfd(2),
+//! `map` an mmap(2), `process` this process, and `peer` another one of this host.
 
 mod event;
 mod linux;

@@ -1,6 +1,8 @@
 //! The frames of a channel: bytes to values and back, and every limit. No I/O, no Python.
 //!
-//! `docs/wire-format.md` has every byte.
+//! `hello` comes first; then a `message`, whose header has a description of each `part` and the
+//! `meta`; past the socket there is an `offer` (with the invitation before it) and its `answer`.
+//! `error` is what no well-behaved peer sends. `docs/wire-format.md` has every byte.
 
 mod answer;
 mod error;

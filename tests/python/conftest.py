@@ -11,6 +11,7 @@ import pytest
 import uvloop
 from channels import FACES, Channels
 from host_pairs import Echo, EchoServer, Hosted
+from support import LISTEN_ON, SMALL
 
 import pinwire
 import pinwire.blocking
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
 Run: TypeAlias = Callable[[Awaitable[Any]], Any]
 AsyncPair: TypeAlias = Callable[[], contextlib.AbstractAsyncContextManager[tuple[Any, Any]]]
-
-# Small enough that every payload worth testing is written and read in pieces.
-SMALL = {"send_buffer_size": 4096, "recv_buffer_size": 4096}
-LISTEN_ON = {"tcp": "tcp://127.0.0.1:0", "tcp6": "tcp://[::1]:0", "unix": "unix:@pinwire-{name}"}
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

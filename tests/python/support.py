@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SMALL = {"send_buffer_size": 4096, "recv_buffer_size": 4096}
+"""So small that every payload worth testing is written and read in pieces."""
 
 ABSTRACT = f"unix:@pinwire-test-{os.getpid()}"
 """An address that no other run of the tests uses at the same time."""
 
 BIG = 1 << 20
 """More bytes than the buffers of two sockets hold, those that the kernel tunes excepted."""
+
+LISTEN_ON = {"tcp": "tcp://127.0.0.1:0", "tcp6": "tcp://[::1]:0", "unix": "unix:@pinwire-{name}"}
+"""Addresses by transport; each needs a `name` of its own."""
 
 PATIENCE = 10
 """Seconds after which something that should happen at once is taken not to happen."""

@@ -63,9 +63,9 @@ def test_server_when_interrupted_by_ctrl_c_then_it_closes_and_the_program_ends(f
 EXHAUSTED = """
     import asyncio, os, resource, socket, sys, threading
     import pinwire, pinwire.blocking
-    from pinwire import _asyncio, _blocking_channel
+    from pinwire import _asyncio, _blocking_server
 
-    _asyncio.PAUSE = _blocking_channel.PAUSE = 0.01
+    _asyncio.PAUSE = _blocking_server.PAUSE = 0.01
     reports = []
     threading.excepthook = lambda args: reports.append(args.exc_value)
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))

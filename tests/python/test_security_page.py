@@ -29,7 +29,7 @@ def test_snippet_when_it_runs_then_only_a_system_without_yama_refuses_it(pid):
 
 
 def test_snippet_when_it_calls_then_the_option_is_that_of_yama():
-    (option,) = re.findall(r"prctl\((0x[0-9A-F]+),", SNIPPET)
+    (option,) = re.findall(r"PR_SET_PTRACER = (0x[0-9A-F]+)", SNIPPET)
     assert int(option, 16) == int.from_bytes(b"Yama", "big")
 
 

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from conftest import LISTEN_ON
-from support import cancelled, until
+from support import LISTEN_ON, cancelled, until
 from wrong_streams import BLOCKING, BREAKS, CASES, Right, maker
 
 import pinwire

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ._outcome import ClauseError, NotChecked
 from ._pair import MakePair, Pair, open_pair
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Function: TypeAlias = "Callable[[Pair], Awaitable[None]]"
+AnyFunction = TypeVar("AnyFunction", bound=Function)
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,10 @@ class Section:
         self.checks: list[Check] = []
         self._name = name
 
-    def clause(self, *needs: str) -> Callable[[Function], Function]:
+    def clause(self, *needs: str) -> Callable[[AnyFunction], AnyFunction]:
         """Register a function; its docstring is the clause."""
 
-        def register(function: Function) -> Function:
+        def register(function: AnyFunction) -> AnyFunction:
             name = f"{self._name}.{getattr(function, '__name__', '')}"
             clause = " ".join((inspect.getdoc(function) or "").split())
             self.checks.append(Check(name, clause, function, needs))

@@ -1,24 +1,22 @@
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::greeting::Greeting;
 use super::guest::Guest;
 use super::inbox::Inbox;
 use super::memory::Pool;
 use super::options::Options;
 use super::route::Route;
-use crate::engine;
-use crate::mem::{Access, Cursor, Region};
-use crate::net::{Direction, Goal, Payload, Transfer, here};
+use crate::net::{Direction, here};
 use crate::py::base::BaseStream;
 use crate::py::convert;
 use crate::py::errors::{busy, exception, os_error, refused, violated};
 use crate::py::queue::Queue;
 use crate::py::transfer::CALL_ON_LOOP;
-use crate::wire::{Flags, HELLO_LEN, Hello, VERSION, WireError};
+use crate::wire::{HELLO_LEN, WireError};
 
 /// What the channels of both faces share.
 #[pyclass(frozen, subclass, weakref, module = "pinwire._core")]
@@ -29,10 +27,7 @@ pub(in crate::py) struct BaseChannel {
     outbox: Arc<Queue>,
     /// None while a receive is under way.
     inbox: Mutex<Option<Box<Inbox>>>,
-    /// What has to be said first, and how much of it has been.
-    hello: Box<[u8]>,
-    said: Mutex<usize>,
-    theirs: OnceLock<Hello>,
+    greeting: Greeting,
     /// Which way large messages go.
     route: Route,
     /// Who offers some to us.
@@ -67,19 +62,13 @@ impl BaseChannel {
         } else {
             (Route::new(None), here())
         };
-        let objects = if options.allow_pickle { Flags::OBJECTS } else { Flags::default() };
-        let neighbours = if host.is_some() { Flags::SAME_HOST } else { Flags::default() };
-        let flags = objects | neighbours;
-        let max_message_bytes = options.max_message_bytes;
-        let hello = Hello { lowest: VERSION, highest: VERSION, flags, max_message_bytes, host };
+        let greeting = Greeting::new(&options, host);
         let channel = BaseChannel {
             stream: stream.clone().unbind(),
             options,
             outbox: Arc::default(),
             inbox: Mutex::new(Some(Box::default())),
-            hello: hello.encode().into_boxed_slice(),
-            said: Mutex::new(0),
-            theirs: OnceLock::new(),
+            greeting,
             route,
             guest: Guest::new(host.is_some()),
             violation: OnceLock::new(),
@@ -103,18 +92,13 @@ impl BaseChannel {
         &self.outbox
     }
 
-    /// The peer's hello, once it has come.
-    pub(super) fn theirs(&self) -> Option<&Hello> {
-        self.theirs.get()
-    }
-
-    pub(super) fn meet(&self, hello: Hello) {
-        let _ = self.theirs.set(hello);
+    pub(super) fn greeting(&self) -> &Greeting {
+        &self.greeting
     }
 
     /// Take the peer's hello if it has come, unless somebody is receiving, who will.
     pub(super) fn look_for_hello(&self, py: Python<'_>) -> PyResult<()> {
-        if self.theirs.get().is_some() {
+        if self.greeting.theirs().is_some() {
             return Ok(());
         }
         let socket = self.stream.get().socket();
@@ -126,7 +110,7 @@ impl BaseChannel {
         inbox.filled(job.transfer.progress().transferred());
         // What is wrong with it is for whoever receives.
         if let Ok(Some(hello)) = inbox.hello() {
-            self.meet(hello);
+            self.greeting.meet(hello);
         }
         self.give_back(inbox);
         read.map(drop).map_err(|error| exception(py, error, "the channel"))
@@ -146,38 +130,9 @@ impl BaseChannel {
         self.counters.bytes_sent.fetch_add(nbytes, Ordering::Relaxed);
     }
 
-    /// Say hello without waiting, if nobody is sending. Errors are for those who have more to say.
+    /// Say hello without waiting, if nobody is sending.
     pub(super) fn say_hello(&self) {
-        if *self.lock_said() == self.hello.len() {
-            return;
-        }
-        let Some(_place) = self.outbox.try_join() else { return };
-        let socket = self.stream.get().socket();
-        let (Ok(_turn), Ok(fd)) = (socket.begin(Direction::Send), socket.fd()) else { return };
-        let mut said = self.lock_said();
-        let mut transfer = Transfer::new(Payload::Memory(self.rest_of_hello(*said)), Goal::All);
-        let _ = engine::attempt(socket, fd.as_fd(), &mut transfer, self.hello.len());
-        *said += transfer.progress().transferred() as usize;
-    }
-
-    /// What of the hello has to go before anything else; for whoever has the turn.
-    pub(super) fn unsaid(&self) -> Option<Cursor> {
-        let said = *self.lock_said();
-        (said < self.hello.len()).then(|| self.rest_of_hello(said))
-    }
-
-    /// So many bytes of it went.
-    pub(super) fn said(&self, bytes: u64) {
-        *self.lock_said() += bytes as usize;
-    }
-
-    #[allow(unsafe_code)] // Names memory of this object's.
-    fn rest_of_hello(&self, said: usize) -> Cursor {
-        let rest = &self.hello[said..];
-        let rest = Region { base: rest.as_ptr().cast_mut(), len: rest.len() };
-        // SAFETY: the bytes live as long as this object, and whoever sends them holds a reference
-        // to it. They never change.
-        unsafe { Cursor::over(Access::Read, rest) }
+        self.greeting.say(self.stream.get().socket(), &self.outbox);
     }
 
     /// Take what has come; only one receive may have it.
@@ -235,10 +190,6 @@ impl BaseChannel {
     fn lock_inbox(&self) -> MutexGuard<'_, Option<Box<Inbox>>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn lock_said(&self) -> MutexGuard<'_, usize> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[pymethods]
@@ -294,7 +245,7 @@ impl BaseChannel {
     /// later, makes the kernel reset the connection, with what the peer has not read yet.
     #[getter]
     fn _lingers(&self) -> bool {
-        self.theirs.get().is_none()
+        self.greeting.theirs().is_none()
             && self.violation.get().is_none()
             && self.stream.get().socket().handle().is_open()
     }

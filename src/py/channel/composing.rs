@@ -40,7 +40,7 @@ impl Sending {
         timeout: Option<f64>,
     ) -> PyResult<Sending> {
         channel.get().raise_failure()?;
-        let theirs = channel.get().theirs();
+        let theirs = channel.get().greeting().theirs();
         if theirs.is_some_and(|hello| !hello.flags.has(Flags::OBJECTS)) {
             let text =
                 "the peer takes no objects: it has to open its channel with allow_pickle=True";

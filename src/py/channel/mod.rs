@@ -1,11 +1,15 @@
 //! Channels: messages of arrays over a stream.
 //!
-//! `base` is what a channel is; `sending` and `receiving` are the scripts of its calls, `composing`
-//! makes messages and `delivering` gives them out, `want` is what is to become of one, `inbox` what
-//! has come and was not asked for yet, `landing` the memory a payload goes to; `dtype`, `layout` and
-//! `meta` translate what a header says; `asyncio` and `blocking` are the faces. Past the socket:
-//! `route` finds the way to a peer on the same host and `offering` goes it, `guest` and `offered`
-//! are the other end.
+//! `base` is what a channel is, `options` what it is opened with, and `greeting` what both ends say
+//! first. `sending` and `receiving` are the scripts of its calls: `composing` makes messages,
+//! `delivering` gives them out. `inbox` is what has come and nobody asked for yet, `want` what is to
+//! become of one, `landing` the memory its payload goes to; `allocate` and `memory` make some. `dtype`,
+//! `layout` and `meta` translate what a header says; `message` and `header` are what users get, and
+//! `asyncio` and `blocking` the faces.
+//!
+//! Past the socket: `route` finds the way to a peer on the same host and `offering` goes it; `guest`
+//! and `offered` are its other end: whose memory is read, what of a message lies there, and what
+//! reading it was worth.
 
 mod allocate;
 mod asyncio;
@@ -14,6 +18,7 @@ mod blocking;
 mod composing;
 mod delivering;
 mod dtype;
+mod greeting;
 mod guest;
 mod header;
 mod inbox;

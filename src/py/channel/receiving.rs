@@ -68,9 +68,9 @@ impl Receiving {
     /// Go on from what has been read ahead, to the next job or the end.
     fn proceed(&mut self, py: Python<'_>, mut inbox: Box<Inbox>) -> PyResult<Next> {
         let channel = self.channel.get();
-        if channel.theirs().is_none() {
+        if channel.greeting().theirs().is_none() {
             match inbox.hello() {
-                Ok(Some(hello)) => channel.meet(hello),
+                Ok(Some(hello)) => channel.greeting().meet(hello),
                 Ok(None) => return Ok(self.read_ahead(inbox, crate::wire::HELLO_LEN)),
                 Err(error) => return Err(self.violation(py, inbox, &error)),
             }

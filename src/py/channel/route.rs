@@ -186,7 +186,7 @@ fn invite(
     until: Option<Instant>,
 ) -> PyResult<(State, Turn)> {
     channel.look_for_hello(py)?;
-    let Some(theirs) = channel.theirs() else {
+    let Some(theirs) = channel.greeting().theirs() else {
         let until = until.unwrap_or_else(|| Instant::now() + PATIENCE);
         return Ok((State::Untried(Some(until)), wait_until(until)));
     };

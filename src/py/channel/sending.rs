@@ -81,7 +81,8 @@ impl Sending {
         self.check_size(py)?;
         let place = self.channel.get().outbox().join();
         let is_small = self.large.is_none();
-        let mut at_once = is_small && place.has_turn() && self.channel.get().unsaid().is_none();
+        let mut at_once =
+            is_small && place.has_turn() && self.channel.get().greeting().unsaid().is_none();
         self.place = Some(place);
         while at_once {
             let Next::Move(mut job) = self.next(py, None)? else { return Ok(true) };
@@ -105,7 +106,7 @@ impl Sending {
     /// It has its turn: hello first, if that has not been said.
     fn begin(&mut self, py: Python<'_>) -> PyResult<Option<Job>> {
         self.check_size(py)?;
-        let Some(cursor) = self.channel.get().unsaid() else { return Ok(None) };
+        let Some(cursor) = self.channel.get().greeting().unsaid() else { return Ok(None) };
         let progress = Progress::new(cursor.left() as u64, 0);
         self.hello = Some(Arc::clone(&progress));
         Ok(Some(Job::part_of(&progress, cursor, Pins::default())))
@@ -114,7 +115,7 @@ impl Sending {
     /// Whether the peer takes it, as far as that is known.
     fn check_size(&self, py: Python<'_>) -> PyResult<()> {
         let channel = self.channel.get();
-        if let Some(limit) = channel.theirs().map(|hello| hello.max_message_bytes)
+        if let Some(limit) = channel.greeting().theirs().map(|hello| hello.max_message_bytes)
             && self.payload > limit
         {
             let text = format!(
@@ -196,7 +197,7 @@ impl Sending {
 
     fn note_hello(&mut self) {
         if let Some(progress) = self.hello.take() {
-            self.channel.get().said(progress.transferred());
+            self.channel.get().greeting().said(progress.transferred());
         }
     }
 }
