@@ -98,7 +98,7 @@ fn said_to_be_unsafe(root: &Path) -> BTreeSet<PathBuf> {
 }
 
 #[test]
-fn test_unsafe_when_a_file_allows_it_then_the_list_names_it_and_no_other() {
+fn unsafe_when_a_file_allows_it_then_the_list_names_it_and_no_other() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let rooms = ["src", "tests", "benches", "fuzz/fuzz_targets", "examples"];
     // In two pieces, because this is a source as well.

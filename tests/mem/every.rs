@@ -53,7 +53,7 @@ fn check_filled(array: &Array, copying: Copying, pieces: &[usize]) {
 }
 
 #[test]
-fn test_cursor_when_a_small_array_of_any_layout_is_cut_in_every_way_then_its_bytes_are_sent() {
+fn cursor_when_a_small_array_of_any_layout_is_cut_in_every_way_then_its_bytes_are_sent() {
     for (itemsize, axes) in small() {
         let array = Array::new(itemsize, &axes);
         let expected = array.bytes();
@@ -71,7 +71,7 @@ fn test_cursor_when_a_small_array_of_any_layout_is_cut_in_every_way_then_its_byt
 }
 
 #[test]
-fn test_cursor_when_a_small_array_of_any_layout_is_filled_in_every_way_then_only_it_is_written() {
+fn cursor_when_a_small_array_of_any_layout_is_filled_in_every_way_then_only_it_is_written() {
     for (itemsize, axes) in small().into_iter().filter(|(_, axes)| !has_repeated(axes)) {
         let array = Array::new(itemsize, &axes);
         for pieces in cuts(array.addresses().len()) {
@@ -81,7 +81,7 @@ fn test_cursor_when_a_small_array_of_any_layout_is_filled_in_every_way_then_only
 }
 
 #[test]
-fn test_runs_when_a_small_array_of_any_layout_is_asked_for_in_every_way_then_they_are_its_bytes() {
+fn runs_when_a_small_array_of_any_layout_is_asked_for_in_every_way_then_they_are_its_bytes() {
     for (itemsize, axes) in small() {
         let array = Array::new(itemsize, &axes);
         let expected = array.bytes();
@@ -98,7 +98,7 @@ fn test_runs_when_a_small_array_of_any_layout_is_asked_for_in_every_way_then_the
 }
 
 #[test]
-fn test_runs_when_they_begin_and_end_anywhere_then_they_are_what_lies_between() {
+fn runs_when_they_begin_and_end_anywhere_then_they_are_what_lies_between() {
     for (itemsize, axes) in small() {
         let array = Array::new(itemsize, &axes);
         let expected = array.bytes();
@@ -118,7 +118,7 @@ fn test_runs_when_they_begin_and_end_anywhere_then_they_are_what_lies_between() 
 }
 
 #[test]
-fn test_cursor_when_runs_are_long_and_cut_in_any_halves_then_windows_name_the_array_itself() {
+fn cursor_when_runs_are_long_and_cut_in_any_halves_then_windows_name_the_array_itself() {
     const HALF: usize = DIRECT_RUN / 2;
     for axes in [axes(1, 3), axes(2, 2)].concat() {
         let array = Array::new(DIRECT_RUN, &axes);
@@ -140,7 +140,7 @@ fn test_cursor_when_runs_are_long_and_cut_in_any_halves_then_windows_name_the_ar
 
 proptest! {
     #[test]
-    fn test_cursor_when_arrays_are_of_any_layout_then_their_bytes_are_sent_and_come_back(
+    fn cursor_when_arrays_are_of_any_layout_then_their_bytes_are_sent_and_come_back(
         itemsize in prop_oneof![1usize..40, Just(1024usize), Just(1500)],
         axes in prop::collection::vec((0usize..4, prop::sample::select(&KINDS[..])), 0..5),
         pieces in prop::collection::vec(1usize..3000, 1..6),

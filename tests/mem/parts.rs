@@ -39,7 +39,7 @@ fn cuts(arrays: &[Array]) -> Vec<Vec<usize>> {
 }
 
 #[test]
-fn test_cursor_when_parts_of_each_kind_follow_each_other_then_they_are_one_stream() {
+fn cursor_when_parts_of_each_kind_follow_each_other_then_they_are_one_stream() {
     for choice in 0..PARTS.len().pow(3) {
         let parts = [choice % 4, choice / 4 % 4, choice / 16].map(|part| PARTS[part]);
         let arrays = parts.map(|(itemsize, axes)| Array::new(itemsize, axes));
@@ -70,7 +70,7 @@ fn test_cursor_when_parts_of_each_kind_follow_each_other_then_they_are_one_strea
 }
 
 #[test]
-fn test_cursor_when_an_array_has_more_runs_than_a_call_takes_then_windows_end_at_the_most() {
+fn cursor_when_an_array_has_more_runs_than_a_call_takes_then_windows_end_at_the_most() {
     const ROWS: usize = IOV_MAX + 5;
     let array = Array::new(DIRECT_RUN, &[(ROWS, Kind::Gapped)]);
     // The kernel ends within the first call, at its end, or beside it.

@@ -53,7 +53,7 @@ fn sent(total: usize, pieces: &[usize], stage_at: usize, read: usize, limit: usi
 }
 
 #[test]
-fn test_file_when_the_kernel_takes_any_pieces_and_it_is_staged_anywhere_then_each_byte_goes_once() {
+fn file_when_the_kernel_takes_any_pieces_and_it_is_staged_anywhere_then_each_byte_goes_once() {
     for total in 0..=5 {
         for pieces in [&[1][..], &[2], &[1, 3], &[3, 1], &[5]] {
             for stage_at in 0..=6 {
@@ -68,7 +68,7 @@ fn test_file_when_the_kernel_takes_any_pieces_and_it_is_staged_anywhere_then_eac
 }
 
 #[test]
-fn test_file_when_it_is_shorter_than_it_was_then_the_transfer_is_done_with_less() {
+fn file_when_it_is_shorter_than_it_was_then_the_transfer_is_done_with_less() {
     for staged in [false, true] {
         let file = File::open("/dev/null").unwrap().into();
         let mut transfer = Transfer::new(Payload::File(FileRange::new(file, 0, 9)), Goal::All);

@@ -52,7 +52,7 @@ fn orders() -> Vec<[usize; PIECES]> {
 }
 
 #[test]
-fn test_pull_when_its_pieces_end_in_any_order_then_the_first_failure_counts() {
+fn pull_when_its_pieces_end_in_any_order_then_the_first_failure_counts() {
     for order in orders() {
         for choice in 0..ENDS.len().pow(PIECES as u32) {
             let ends = [choice % 4, choice / 4 % 4, choice / 16].map(|end| ENDS[end]);
@@ -77,7 +77,7 @@ fn test_pull_when_its_pieces_end_in_any_order_then_the_first_failure_counts() {
 }
 
 #[test]
-fn test_pull_when_it_goes_on_in_one_thread_then_it_ends_with_all_or_at_the_first_failure() {
+fn pull_when_it_goes_on_in_one_thread_then_it_ends_with_all_or_at_the_first_failure() {
     for choice in 0..ENDS.len().pow(PIECES as u32) {
         let ends = [choice % 4, choice / 4 % 4, choice / 16].map(|end| ENDS[end]);
         let mut memory = [0; LEN * PIECES];

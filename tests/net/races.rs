@@ -121,8 +121,7 @@ fn check(kinds: &[Kind]) {
 }
 
 #[test]
-fn test_race_when_addresses_answer_refuse_and_stay_silent_in_any_order_then_the_first_answer_wins()
-{
+fn race_when_addresses_answer_refuse_and_stay_silent_in_any_order_then_the_first_answer_wins() {
     for long in 1..=4u32 {
         for number in 0..KINDS.len().pow(long) {
             let kind = |at| KINDS[number / KINDS.len().pow(at) % KINDS.len()];
@@ -144,7 +143,7 @@ fn full() -> (SockAddr, UnixListener, UnixStream) {
 }
 
 #[test]
-fn test_race_when_full_listeners_get_room_in_any_order_then_the_first_with_room_wins() {
+fn race_when_full_listeners_get_room_in_any_order_then_the_first_with_room_wins() {
     const MOST: usize = 3;
     // Each gets room before the step of this number, or never.
     for number in 0..(MOST + 1).pow(MOST as u32) {
@@ -182,7 +181,7 @@ fn test_race_when_full_listeners_get_room_in_any_order_then_the_first_with_room_
 
 /// All of them refuse, and the error names them in the order in which they were tried.
 #[test]
-fn test_race_when_families_come_in_any_order_then_they_take_turns() {
+fn race_when_families_come_in_any_order_then_they_take_turns() {
     let bind = |domain, address: &str| {
         let socket = Socket::new(domain, Type::STREAM, None).unwrap();
         socket.bind(&address.parse::<SocketAddr>().unwrap().into()).map(|()| socket)

@@ -129,7 +129,7 @@ fn story(steps: &[Step], goal: Goal) {
 }
 
 #[test]
-fn test_receive_when_the_peer_does_anything_in_any_order_then_it_ends_as_the_model_says() {
+fn receive_when_the_peer_does_anything_in_any_order_then_it_ends_as_the_model_says() {
     const LONG: u32 = 4;
     for number in 0..STEPS.len().pow(LONG) {
         let step = |turn| STEPS[number / STEPS.len().pow(turn) % STEPS.len()];

@@ -97,7 +97,7 @@ fn story(memory: &mut [u8], expected: &[u8], steps: &[Step], limit: usize) -> us
 }
 
 #[test]
-fn test_send_when_the_peer_reads_waits_and_goes_in_any_order_then_what_was_sent_is_what_it_has() {
+fn send_when_the_peer_reads_waits_and_goes_in_any_order_then_what_was_sent_is_what_it_has() {
     const LONG: u32 = 4;
     let mut memory: Vec<u8> = (0..3 * HALF).map(|i| (i % 251) as u8).collect();
     let second = memory[HALF..].iter().copied().step_by(2);

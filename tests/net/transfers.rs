@@ -109,7 +109,7 @@ fn run(transfer: &mut Transfer, story: &[Answer], limit: usize, model: &mut Mode
 }
 
 #[test]
-fn test_transfer_when_the_kernel_answers_in_any_order_then_it_is_as_the_model_says() {
+fn transfer_when_the_kernel_answers_in_any_order_then_it_is_as_the_model_says() {
     let parts: [&[usize]; 6] = [&[1], &[4], &[MOST], &[2, 3], &[1, 0, 2], &[1, 2, 2]];
     let mut runs = 0;
     for lens in parts {
@@ -137,7 +137,7 @@ fn test_transfer_when_the_kernel_answers_in_any_order_then_it_is_as_the_model_sa
 }
 
 #[test]
-fn test_transfer_when_it_has_nothing_to_move_then_it_asks_for_nothing() {
+fn transfer_when_it_has_nothing_to_move_then_it_asks_for_nothing() {
     for access in [Access::Read, Access::Write] {
         for goal in [Goal::Some, Goal::All] {
             for lens in [&[][..], &[0], &[0, 0]] {

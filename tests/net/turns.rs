@@ -91,7 +91,7 @@ impl Model {
 }
 
 #[test]
-fn test_stream_when_it_is_used_in_any_order_then_each_step_ends_as_the_model_says() {
+fn stream_when_it_is_used_in_any_order_then_each_step_ends_as_the_model_says() {
     const LONG: u32 = 5;
     for story in 0..STEPS.len().pow(LONG) {
         let (socket, _peer) = pair();

@@ -97,7 +97,7 @@ fn exchanged(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 }
 
 #[test]
-fn test_header_when_it_is_cut_anywhere_then_more_is_needed_or_it_is_refused_for_good() {
+fn header_when_it_is_cut_anywhere_then_more_is_needed_or_it_is_refused_for_good() {
     for (name, bytes) in seeds("header") {
         let whole = parse(&bytes);
         let mut refused = None;
@@ -118,7 +118,7 @@ fn test_header_when_it_is_cut_anywhere_then_more_is_needed_or_it_is_refused_for_
 }
 
 #[test]
-fn test_header_when_any_byte_is_another_then_it_is_refused_or_within_the_limits() {
+fn header_when_any_byte_is_another_then_it_is_refused_or_within_the_limits() {
     let (mut taken, mut refused, mut cut) = (0, 0, 0);
     for (_, bytes) in seeds("header") {
         for other in exchanged(&bytes) {
@@ -133,7 +133,7 @@ fn test_header_when_any_byte_is_another_then_it_is_refused_or_within_the_limits(
 }
 
 #[test]
-fn test_hello_when_it_is_cut_or_any_byte_is_another_then_it_takes_no_memory_and_nothing_panics() {
+fn hello_when_it_is_cut_or_any_byte_is_another_then_it_takes_no_memory_and_nothing_panics() {
     let (mut taken, mut refused) = (0, 0);
     for (name, bytes) in seeds("hello") {
         let whole = parse_hello(&bytes);
@@ -155,7 +155,7 @@ fn test_hello_when_it_is_cut_or_any_byte_is_another_then_it_takes_no_memory_and_
 }
 
 #[test]
-fn test_answer_when_any_byte_is_another_then_it_means_nothing_or_what_it_says() {
+fn answer_when_any_byte_is_another_then_it_means_nothing_or_what_it_says() {
     let verdicts = [Verdict::Done, Verdict::Progress(1 << 40), Verdict::Unreadable(14)];
     for verdict in verdicts {
         let answer = Answer { ticket: 7, verdict };

@@ -68,24 +68,24 @@ fn is_silent<Q: Queue>(queue: &Q, line: &Line, workers: Workers) {
 }
 
 #[test]
-fn test_bell_when_two_workers_tell_and_a_loop_takes_all_then_it_hears_each_once() {
+fn bell_when_two_workers_tell_and_a_loop_takes_all_then_it_hears_each_once() {
     hears::<Bell>(&[1, 1], Takes::All, None);
     hears::<Bell>(&[2, 1], Takes::All, Some(2));
 }
 
 #[test]
-fn test_bell_when_three_workers_tell_and_a_loop_takes_all_then_it_hears_each_once() {
+fn bell_when_three_workers_tell_and_a_loop_takes_all_then_it_hears_each_once() {
     hears::<Bell>(&[1, 1, 1], Takes::All, Some(2));
 }
 
 #[test]
-fn test_bell_when_a_loop_takes_one_at_a_time_then_it_is_woken_for_the_rest() {
+fn bell_when_a_loop_takes_one_at_a_time_then_it_is_woken_for_the_rest() {
     hears::<Bell>(&[2, 1], Takes::One, Some(2));
     hears::<Bell>(&[1, 1, 1], Takes::One, Some(1));
 }
 
 #[test]
-fn test_bell_when_nobody_takes_then_it_rings_once_and_stays_readable() {
+fn bell_when_nobody_takes_then_it_rings_once_and_stays_readable() {
     loom::model(|| {
         let bell = Arc::new(<Bell as Queue>::new());
         let line = newest_line();
@@ -103,19 +103,19 @@ fn test_bell_when_nobody_takes_then_it_rings_once_and_stays_readable() {
 
 #[test]
 #[should_panic(expected = "deadlock")]
-fn test_bell_when_it_is_cleared_outside_of_the_lock_then_loom_finds_the_lost_wake_up() {
+fn bell_when_it_is_cleared_outside_of_the_lock_then_loom_finds_the_lost_wake_up() {
     hears::<ClearedLate>(&[1, 1], Takes::All, Some(2));
 }
 
 #[test]
 #[should_panic(expected = "it is silent after the last")]
-fn test_bell_when_it_is_set_outside_of_the_lock_then_loom_finds_the_false_alarm() {
+fn bell_when_it_is_set_outside_of_the_lock_then_loom_finds_the_false_alarm() {
     hears::<SetLate>(&[1, 1], Takes::All, Some(2));
 }
 
 #[test]
 #[should_panic(expected = "it rings only when it is silent")]
-fn test_bell_when_it_is_set_for_every_flight_then_the_needless_rings_are_seen() {
+fn bell_when_it_is_set_for_every_flight_then_the_needless_rings_are_seen() {
     hears::<SetEachTime>(&[1, 1], Takes::All, Some(2));
 }
 

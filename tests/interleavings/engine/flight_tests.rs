@@ -60,7 +60,7 @@ fn told_too_early(flight: &Flight, socket: &Socket, bell: &Bell) {
 }
 
 #[test]
-fn test_flight_when_it_is_stopped_then_it_lands_and_comes_back_once() {
+fn flight_when_it_is_stopped_then_it_lands_and_comes_back_once() {
     loom::model(|| {
         let Flown { flight, socket, bell, line, worker } = fly(until_told);
         flight.stop();
@@ -77,7 +77,7 @@ fn test_flight_when_it_is_stopped_then_it_lands_and_comes_back_once() {
 }
 
 #[test]
-fn test_flight_when_its_socket_is_closed_while_it_is_stopped_then_it_lands() {
+fn flight_when_its_socket_is_closed_while_it_is_stopped_then_it_lands() {
     model_with(Some(3), || {
         let Flown { flight, socket, worker, .. } = fly(until_told);
         let closer = thread::spawn({
@@ -94,7 +94,7 @@ fn test_flight_when_its_socket_is_closed_while_it_is_stopped_then_it_lands() {
 }
 
 #[test]
-fn test_flight_when_its_socket_is_closed_then_the_loop_hears_that_it_landed() {
+fn flight_when_its_socket_is_closed_then_the_loop_hears_that_it_landed() {
     loom::model(|| {
         let Flown { flight, socket, bell, line, worker } = fly(until_told);
         drop(socket.handle().close());
@@ -107,13 +107,13 @@ fn test_flight_when_its_socket_is_closed_then_the_loop_hears_that_it_landed() {
 }
 
 #[test]
-fn test_flight_when_it_lands_by_itself_while_it_is_stopped_then_who_is_told_finds_it() {
+fn flight_when_it_lands_by_itself_while_it_is_stopped_then_who_is_told_finds_it() {
     loom::model(|| finds_it(at_once));
 }
 
 #[test]
 #[should_panic(expected = "who is told finds it")]
-fn test_flight_when_the_bell_tells_before_it_is_back_then_loom_finds_that_it_is_not() {
+fn flight_when_the_bell_tells_before_it_is_back_then_loom_finds_that_it_is_not() {
     loom::model(|| finds_it(told_too_early));
 }
 
@@ -132,7 +132,7 @@ fn finds_it(work: fn(&Flight, &Socket, &Bell)) {
 }
 
 #[test]
-fn test_flight_when_several_threads_wait_and_take_then_all_wake_and_one_has_it() {
+fn flight_when_several_threads_wait_and_take_then_all_wake_and_one_has_it() {
     loom::model(|| {
         let Flown { flight, socket, worker, .. } = fly(at_once);
         let others = [(); 1].map(|()| {

@@ -36,26 +36,26 @@ fn ends_with_all_up_to_a_point(pieces: usize, helpers: usize, turns: usize, is_d
 }
 
 #[test]
-fn test_pull_when_a_helper_copies_too_then_all_is_copied_once() {
+fn pull_when_a_helper_copies_too_then_all_is_copied_once() {
     ends_with_all_up_to_a_point(3, 1, 4, true);
 }
 
 #[test]
-fn test_pull_when_it_ends_early_then_nobody_writes_to_the_memory_any_more() {
+fn pull_when_it_ends_early_then_nobody_writes_to_the_memory_any_more() {
     for turns in 0..3 {
         ends_with_all_up_to_a_point(3, 1, turns, true);
     }
 }
 
 #[test]
-fn test_pull_when_two_helpers_copy_and_it_ends_early_then_nobody_writes_any_more() {
+fn pull_when_two_helpers_copy_and_it_ends_early_then_nobody_writes_any_more() {
     for turns in 0..2 {
         ends_with_all_up_to_a_point(2, 2, turns, true);
     }
 }
 
 #[test]
-fn test_pull_when_it_cannot_be_divided_then_one_at_a_time_copies() {
+fn pull_when_it_cannot_be_divided_then_one_at_a_time_copies() {
     for turns in 0..3 {
         ends_with_all_up_to_a_point(2, 1, turns, false);
     }

@@ -7,7 +7,7 @@ use crate::model_with;
 use crate::sys::{Event, newest_line};
 
 #[test]
-fn test_handle_when_it_is_closed_at_any_moment_then_whoever_watches_wakes_or_is_told() {
+fn handle_when_it_is_closed_at_any_moment_then_whoever_watches_wakes_or_is_told() {
     model_with(Some(3), || {
         let socket = Arc::new(Socket::open());
         let closers = [(); 2].map(|()| {
@@ -28,7 +28,7 @@ fn test_handle_when_it_is_closed_at_any_moment_then_whoever_watches_wakes_or_is_
 }
 
 #[test]
-fn test_handle_when_a_sleeper_is_forgotten_then_it_is_let_go_and_the_other_wakes() {
+fn handle_when_a_sleeper_is_forgotten_then_it_is_let_go_and_the_other_wakes() {
     loom::model(|| {
         let socket = Arc::new(Socket::open());
         let (one, other) = (Arc::new(Event::new().unwrap()), Arc::new(Event::new().unwrap()));

@@ -9,7 +9,7 @@ use super::{Event, newest_line};
 use crate::model_with;
 
 #[test]
-fn test_event_when_it_is_set_at_any_moment_then_who_sleeps_on_it_wakes() {
+fn event_when_it_is_set_at_any_moment_then_who_sleeps_on_it_wakes() {
     model_with(Some(2), || {
         let event = Arc::new(Event::new().unwrap());
         let line = newest_line();
@@ -32,7 +32,7 @@ fn test_event_when_it_is_set_at_any_moment_then_who_sleeps_on_it_wakes() {
 }
 
 #[test]
-fn test_event_when_it_is_cleared_after_the_last_set_then_it_is_silent() {
+fn event_when_it_is_cleared_after_the_last_set_then_it_is_silent() {
     loom::model(|| {
         let event = Arc::new(Event::new().unwrap());
         silent_at_the_end(&event, Event::set, Event::clear);
@@ -41,7 +41,7 @@ fn test_event_when_it_is_cleared_after_the_last_set_then_it_is_silent() {
 
 #[test]
 #[should_panic(expected = "it is silent")]
-fn test_event_when_the_mark_comes_before_the_count_then_loom_sees_that_it_stays_set() {
+fn event_when_the_mark_comes_before_the_count_then_loom_sees_that_it_stays_set() {
     loom::model(|| {
         let event = Arc::new(MarkedEarly {
             counter: Counter::new().unwrap(),
