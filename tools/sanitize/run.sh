@@ -1,0 +1,29 @@
+#!/bin/sh
+# Run tests of the Python suite under a sanitizer; what any process was found to do fails the run.
+# usage: run.sh asan|memcheck PYTHON ARGUMENT-OF-PYTEST...
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+tool=$1
+python=$2
+shift 2
+findings=target/sanitize/findings
+rm -rf $findings
+mkdir -p -m 1777 $findings # some tests are nobody
+export FINDINGS="$PWD/$findings/$tool"
+export PYTHONPATH="$here" # left_out
+
+failed=0
+case $tool in
+asan) "$here/python.sh" "$python" -m pytest -q -n 2 -p left_out -o timeout=300 "$@" || failed=$? ;;
+memcheck) "$here/memcheck.sh" "$python" -m pytest -q -n 2 -p left_out -o timeout=300 "$@" || failed=$? ;;
+esac
+if [ $tool = asan ]; then
+	echo "$(sort -u "$FINDINGS.looked" | wc -l) Pythons were searched for leaks at their end"
+fi
+found=$(find $findings -type f -size +0 ! -name '*.looked')
+if [ -n "$found" ]; then
+	cat $found
+	echo "$tool found something: $found" >&2
+	exit 1
+fi
+exit $failed
