@@ -129,7 +129,8 @@ fuzz: $(FUZZ)/bin/cargo-fuzz
 
 # What the pages of docs/decisions/2026-11-21-sanitizers.md say of both.
 SANITIZE := target/sanitize
-SANITIZED := $(VENV)/$(NEWEST)/bin/python
+# Build scripts run elsewhere.
+SANITIZED := $(CURDIR)/$(VENV)/$(NEWEST)/bin/python
 ABOUT_NO_MEMORY := layers* docs* examples* import* security* loopback* cli*
 UNDER_MEMCHECK := pins exporters cancel channel_into
 # Two loops and three transports are one too many at a fiftieth of the speed.

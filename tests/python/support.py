@@ -27,7 +27,7 @@ ABSTRACT = f"unix:@pinwire-test-{os.getpid()}"
 BIG = 1 << 20
 """More bytes than the buffers of two sockets hold, those that the kernel tunes excepted."""
 
-PATIENCE = 10
+PATIENCE = int(os.environ.get("PINWIRE_TEST_PATIENCE", "10"))
 """Seconds after which something that should happen at once is taken not to happen."""
 
 PPOLL = {"x86_64": 271, "aarch64": 73}[os.uname().machine]

@@ -11,6 +11,7 @@ rm -rf $findings
 mkdir -p -m 1777 $findings # some tests are nobody
 export FINDINGS="$PWD/$findings/$tool"
 export PYTHONPATH="$here" # left_out
+export PINWIRE_TEST_PATIENCE=100 # seconds, for what is a matter of ten without
 
 failed=0
 case $tool in
