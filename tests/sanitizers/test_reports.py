@@ -47,7 +47,7 @@ def assert_reported(tool: str, mistake: str, report: str | None) -> None:
 
 @pytest.mark.parametrize("mistake", ASAN)
 def test_asan_when_a_program_makes_a_mistake_then_it_is_reported(mistake):
-    assert_reported("python.sh", mistake, ASAN[mistake])
+    assert_reported("asan.sh", mistake, ASAN[mistake])
 
 
 @pytest.mark.parametrize("mistake", MEMCHECK)

@@ -6,7 +6,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 tool=$1
 python=$2
 shift 2
-findings=target/sanitize/findings
+findings=target/sanitize/findings/$tool
 rm -rf $findings
 mkdir -p -m 1777 $findings # some tests are nobody
 export FINDINGS="$PWD/$findings/$tool"
@@ -14,11 +14,9 @@ export PYTHONPATH="$here" # left_out
 export PINWIRE_TEST_PATIENCE=100 # seconds, for what is a matter of ten without
 
 failed=0
-case $tool in
-asan) "$here/python.sh" "$python" -m pytest -q -n 2 -p left_out -o timeout=300 "$@" || failed=$? ;;
-memcheck) "$here/memcheck.sh" "$python" -m pytest -q -n 2 -p left_out -o timeout=300 "$@" || failed=$? ;;
-esac
+"$here/$tool.sh" "$python" -m pytest -q -n 2 -p left_out -o timeout=300 "$@" || failed=$?
 if [ $tool = asan ]; then
+	[ -s "$FINDINGS.looked" ] || { echo "no Python was searched for leaks" >&2; exit 1; }
 	echo "$(sort -u "$FINDINGS.looked" | wc -l) Pythons were searched for leaks at their end"
 fi
 found=$(find $findings -type f -size +0 ! -name '*.looked')

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Run a Python, and every one that it starts, on the instrumented pinwire.
-# usage: python.sh PYTHON ARGUMENT...
+# usage: asan.sh PYTHON ARGUMENT...
 # What is found goes to standard error, or to files that begin with $FINDINGS.
 here=$(cd "$(dirname "$0")" && pwd)
 out=$here/../../target/sanitize
