@@ -137,7 +137,7 @@ UNDER_MEMCHECK := pins cancel channel_into exporters
 MEMCHECK_ONLY := asyncio and (socketpair or channel_into)
 IN_CI := pins cancel bulk_cancel channel_into host_withdraw
 
-$(SANITIZE)/.ready: $(SOURCES) $(wildcard tools/sanitize/* tools/sanitize/site/*) $(VENV)/$(NEWEST)/.ready
+$(SANITIZE)/.ready: $(SOURCES) $(shell find tools/sanitize -type f -not -name "*.pyc") $(VENV)/$(NEWEST)/.ready
 	export $(UNSTABLE)
 	tools/sanitize/needs.sh
 	tools/sanitize/build.sh $(SANITIZED)
