@@ -133,7 +133,7 @@ SANITIZE := target/sanitize
 SANITIZED := $(CURDIR)/$(VENV)/$(NEWEST)/bin/python
 ABOUT_NO_MEMORY := layers* docs* examples* import* security* loopback* cli*
 UNDER_MEMCHECK := pins cancel channel_into exporters
-# One loop and one transport: memcheck takes some thirty times as long.
+# One loop and one transport: memcheck takes some fifty times as long.
 MEMCHECK_ONLY := asyncio and (socketpair or channel_into)
 IN_CI := pins cancel bulk_cancel channel_into host_withdraw
 
