@@ -1,4 +1,4 @@
-# The only commands anyone needs: make demo | test | check | wheel | bench | docs | soak | fuzz
+# The only commands anyone needs: make demo | test | check | wheel | bench | docs | soak | fuzz | sanitize
 # They need Rust and a CPython from 3.11 on; everything else goes into .venv and target.
 
 SHELL := /bin/bash
@@ -22,7 +22,7 @@ DENY := $(VENV)/deny
 WHEELS := target/wheels
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -type f -not -name '*.pyc')
 
-.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check deny audit wheel bench bench-quick docs fuzz clean
+.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check deny audit wheel bench bench-quick docs fuzz sanitize sanitize-quick clean
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
@@ -34,6 +34,8 @@ help:
 	@echo "make docs    build the site of the documentation into target/site, and check its links"
 	@echo "make soak    interrupt bulk at random, and share streams among threads, for some minutes"
 	@echo "make fuzz    a minute of any bytes for the frames, on a nightly Rust where there is one"
+	@echo "make sanitize        the tests under AddressSanitizer, and a part of them under valgrind"
+	@echo "make sanitize-quick  those that CI runs of them"
 	@echo "make clean   remove what was made"
 
 # An environment at $(1) of the Python at $(2), with the dependency group $(3) of pyproject.toml.
@@ -138,10 +140,11 @@ audit: $(DENY)/bin/cargo-deny
 
 # Sanitizers need what only a nightly Rust allows, or a stable one that takes itself for one.
 NIGHTLY = $(firstword $(shell rustup toolchain list 2>/dev/null | grep '^nightly'))
+UNSTABLE = $(if $(NIGHTLY),RUSTUP_TOOLCHAIN=$(NIGHTLY),RUSTC_BOOTSTRAP=1)
 
 # What is found goes to target/fuzz, what fails to fuzz/artifacts; the seeds stay as they are.
 fuzz: $(FUZZ)/bin/cargo-fuzz
-	export $(if $(NIGHTLY),RUSTUP_TOOLCHAIN=$(NIGHTLY),RUSTC_BOOTSTRAP=1)
+	export $(UNSTABLE)
 	for target in header hello; do
 		mkdir -p target/fuzz/found/$$target
 		$(FUZZ)/bin/cargo-fuzz run --target-dir target/fuzz $$target \
@@ -151,6 +154,39 @@ fuzz: $(FUZZ)/bin/cargo-fuzz
 $(VENV)/wheel/.ready: pyproject.toml
 	$(call environment,$(VENV)/wheel,$(PYTHON),wheel)
 	touch $@
+# What is looked at by which, and why: docs/decisions/2026-11-21-sanitizers.md
+SANITIZE := target/sanitize
+# Build scripts run elsewhere.
+SANITIZED := $(CURDIR)/$(VENV)/$(NEWEST)/bin/python
+ABOUT_NO_MEMORY := layers* docs* examples* import* security* loopback* cli*
+UNDER_MEMCHECK := pins cancel channel_into exporters
+# One loop and one transport: memcheck takes some fifty times as long.
+MEMCHECK_ONLY := asyncio and (socketpair or channel_into)
+IN_CI := pins cancel bulk_cancel channel_into host_withdraw
+
+$(SANITIZE)/.ready: $(SOURCES) $(shell find tools/sanitize -type f -not -name "*.pyc") $(VENV)/$(NEWEST)/.ready
+	export $(UNSTABLE)
+	tools/sanitize/needs.sh
+	tools/sanitize/build.sh $(SANITIZED)
+	touch $@
+
+# Under the tool $(1) with the proofs $(2): the tests $(3).
+define sanitized
+	$(SANITIZED) -m pytest -q -n 2 tests/sanitizers -k $(2) -o timeout=300
+	tools/sanitize/run.sh $(1) $(SANITIZED) $(3)
+endef
+
+sanitize: $(SANITIZE)/.ready
+	$(UNSTABLE) tools/sanitize/rust.sh
+	$(call sanitized,asan,asan,$(call but,$(ABOUT_NO_MEMORY)))
+	$(call sanitized,memcheck,memcheck,-k "$(MEMCHECK_ONLY)" $(UNDER_MEMCHECK:%=tests/python/test_%.py))
+
+sanitize-quick: $(SANITIZE)/.ready
+	$(UNSTABLE) tools/sanitize/rust.sh
+	$(call sanitized,asan,asan,$(IN_CI:%=tests/python/test_%.py))
+
+soak: $(VENV)/$(NEWEST)/.ready
+	PINWIRE_SOAK=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q tests/python/test_bulk_storm.py
 
 # The sdist is built apart: maturin leaves a wheel of its own behind, which nobody is to install.
 wheel: $(WHEELS)/.built $(VENV)/wheel/.ready

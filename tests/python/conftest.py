@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from channels import FACES, Channels
 from host_pairs import Echo, EchoServer, Hosted
-from support import LISTEN_ON, SMALL
+from support import LISTEN_ON, PATIENCE, SMALL
 
 import pinwire
 import pinwire.blocking
@@ -31,7 +31,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
     def run_coroutine(main: Awaitable[Any]) -> Any:
         async def bounded() -> Any:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(3 * PATIENCE):
                 return await main
 
         with asyncio.Runner(loop_factory=factory) as runner:

@@ -31,7 +31,7 @@ BIG = 1 << 20
 LISTEN_ON = {"tcp": "tcp://127.0.0.1:0", "tcp6": "tcp://[::1]:0", "unix": "unix:@pinwire-{name}"}
 """Addresses by transport; each needs a `name` of its own."""
 
-PATIENCE = 10
+PATIENCE = int(os.environ.get("PINWIRE_TEST_PATIENCE", "10"))
 """Seconds after which something that should happen at once is taken not to happen."""
 
 PPOLL = {"x86_64": 271, "aarch64": 73}[os.uname().machine]
