@@ -102,8 +102,10 @@ test: test-core $(VERSIONS:%=test-python-%) test-workers
 test-core:
 	cargo test --quiet --locked --no-default-features
 
-# One version is enough for what the kernel decides, or other programs.
-ABOUT_SYSTEM := host* loopback* bulk_storm* layouts* wire* security* cli* examples* docs*
+# One version is enough for what the kernel decides, or other programs, or the core alone; the suite
+# for streams runs on each as part of `make wheel`.
+ABOUT_SYSTEM := host* loopback* bulk_storm* bulk_limits* layouts* wire* security* cli* examples* docs* \
+	channel_bombs* channel_lies* channel_recycling* threads_stress* testing*
 but = --ignore=tests/python/dask $(1:%='--ignore-glob=tests/python/test_%')
 $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 	$(VENV)/$*/bin/python -m pytest -q -n auto $(if $(filter $(NEWEST),$*),,$(call but,$(ABOUT_SYSTEM)))
