@@ -116,9 +116,30 @@ def test_blocking_receive_when_a_reset_comes_to_both_directions_then_it_never_is
             with stream:
                 sending = Call(stream.send_buffer, bytes(32 << 20))
                 receiving = Call(stream.recv_into, bytearray(10), timeout=PATIENCE)
-                await until(lambda: sending.sleeps() and receiving.sleeps())
+                await until(sending.sleeps)
+                await until(receiving.sleeps)
                 reset(peer)
-                errors = await asyncio.to_thread(lambda: [sending.error(), receiving.error()])
-                assert type(errors[1]) is ConnectionResetError, errors
+                await asyncio.to_thread(sending.error)
+                error = await asyncio.to_thread(receiving.error)
+                assert type(error) is ConnectionResetError
+
+    run(main())
+
+
+def test_receive_when_only_a_part_came_before_a_reset_then_it_hears_of_that_too(run):
+    async def main():
+        for size in range(300):
+            stream, peer = connected()
+            async with stream:
+                # The writer is told of the reset as well, and the loop need not tell it twice.
+                sending = asyncio.ensure_future(stream.send_buffer(bytes(200_000)))
+                receive = stream.recv_exactly_into(bytearray(100_000))
+                receiving = asyncio.ensure_future(receive)
+                await asyncio.sleep(0)
+                peer.sendall(bytes(size * 10))
+                reset(peer)
+                async with asyncio.timeout(PATIENCE):
+                    errors = await asyncio.gather(sending, receiving, return_exceptions=True)
+                assert isinstance(errors[1], ConnectionResetError)
 
     run(main())
