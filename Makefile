@@ -21,7 +21,7 @@ FUZZ := $(VENV)/fuzz
 WHEELS := target/wheels
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -type f -not -name '*.pyc')
 
-.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check bench bench-quick docs fuzz clean
+.PHONY: help demo test test-core test-workers soak soak-quick soak-tools $(VERSIONS:%=test-python-%) check bench bench-quick docs fuzz clean
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
@@ -29,7 +29,7 @@ help:
 	@echo "make check   formatting, lints and types of both languages, stubs against the runtime"
 	@echo "make bench   measure, beside others too, and write docs/benchmarks.md"
 	@echo "make docs    build the site of the documentation into target/site, and check its links"
-	@echo "make soak    interrupt bulk at random for some minutes"
+	@echo "make soak    ten minutes of bad links, dying peers, forks, signals and want, counted and judged"
 	@echo "make fuzz    a minute of any bytes for the frames, on a nightly Rust where there is one"
 	@echo "make clean   remove what was made"
 
@@ -124,8 +124,26 @@ fuzz: $(FUZZ)/bin/cargo-fuzz
 			target/fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=30
 	done
 
-soak: $(VENV)/$(NEWEST)/.ready
+# Hosts are made of network namespaces, for which it takes root; the run says what it leaves out.
+soak-tools:
+	if [ "$$(command -v nft tc ip nsenter | wc -l)" = 4 ]; then exit; fi
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+		apt-get update --quiet > /dev/null \
+			&& apt-get install --yes --quiet nftables iproute2 util-linux > /dev/null \
+			|| echo "soak: nftables and iproute2 could not be installed"
+	else
+		echo "soak: nftables and iproute2 are not all there, and it takes root to install them"
+	fi
+
+# SOAK is for what a run that failed says to play again: make soak SOAK="--seed 1 --only proxy".
+soak: export PYTHONPATH := tests
+soak: $(VENV)/$(NEWEST)/.ready soak-tools
+	$(VENV)/$(NEWEST)/bin/python -m soak --seconds 600 $(SOAK)
 	PINWIRE_SOAK=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q tests/python/test_bulk_storm.py
+
+soak-quick: export PYTHONPATH := tests
+soak-quick: $(VENV)/$(NEWEST)/.ready soak-tools
+	$(VENV)/$(NEWEST)/bin/python -m soak --seconds 60 $(SOAK)
 
 check: $(CHECK)/.ready
 	cargo fmt --check
