@@ -1,7 +1,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -22,8 +22,9 @@ pub struct Socket {
     torn: OnceLock<Torn>,
     /// The errno with which the connection ended.
     broken: OnceLock<i32>,
-    /// Whether a send is in a system call, or has not noted yet what came of it.
-    sends: AtomicBool,
+    /// Whether a send is in a system call, or has not noted yet what came of it: 0, or 1 more than
+    /// `sys::forks`. The sender of a forked child is its parent's.
+    sends: AtomicU32,
     opened: Opened,
     busy_poll: Duration,
     local: Address,
@@ -119,7 +120,7 @@ impl Socket {
             busy: Default::default(),
             torn: OnceLock::new(),
             broken: OnceLock::new(),
-            sends: AtomicBool::new(false),
+            sends: AtomicU32::new(0),
             opened,
             busy_poll: options.busy_poll,
             local,
@@ -195,12 +196,12 @@ impl Socket {
     /// The kernel tells that once, to whichever direction asks first. After that it gives the other
     /// one the end of the stream, as if the peer had ended it and everything had come.
     pub fn send<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        self.sends.store(true, Ordering::SeqCst);
+        self.sends.store(sys::forks() + 1, Ordering::SeqCst);
         let result = call();
         if let Err(error) = &result {
             self.note(error);
         }
-        self.sends.store(false, Ordering::Release);
+        self.sends.store(0, Ordering::Release);
         result
     }
 
@@ -228,7 +229,7 @@ impl Socket {
     fn broken(&self, fd: BorrowedFd<'_>) -> Option<i32> {
         // Who has just been told may not have noted it yet: he is on his way out of a call that
         // does not wait.
-        while self.sends.load(Ordering::Acquire) {
+        while self.sends.load(Ordering::Acquire) == sys::forks() + 1 {
             thread::yield_now();
         }
         // sendfile(2) may be told and say nothing of it. But the end of a stream is counted.

@@ -8,7 +8,7 @@ import socket
 import struct
 
 import pytest
-from support import PATIENCE, Call, received, until, waiting
+from support import PATIENCE, Call, program, received, until, waiting
 
 import pinwire
 import pinwire.blocking
@@ -143,3 +143,40 @@ def test_receive_when_only_a_part_came_before_a_reset_then_it_hears_of_that_too(
                 assert isinstance(errors[1], ConnectionResetError)
 
     run(main())
+
+
+def test_receive_in_a_child_when_it_was_forked_in_a_send_then_it_still_ends():
+    code = """
+import os, signal, socket, threading, pinwire.blocking
+
+ours, theirs = socket.socketpair()
+stream = pinwire.blocking.Stream.from_socket(ours)
+stop = threading.Event()
+
+def send():
+    while not stop.is_set():
+        stream.send_buffer(bytes(1 << 20))
+
+def drain():
+    while theirs.recv(1 << 20):
+        pass
+
+threads = [threading.Thread(target=work) for work in (send, drain)]
+for thread in threads:
+    thread.start()
+children = []
+for _ in range(60):
+    if not (child := os.fork()):
+        signal.alarm(4)
+        theirs.close()
+        stream.recv_into(bytearray(1))
+        os._exit(0)
+    children.append(child)
+stop.set()
+threads[0].join()
+theirs.shutdown(socket.SHUT_WR)
+stream.send_eof()
+threads[1].join()
+print(sum(os.waitpid(child, 0)[1] for child in children))
+"""
+    assert program(code, options=("-W", "ignore")) == (0, "0\n", "")
