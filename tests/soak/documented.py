@@ -25,7 +25,7 @@ PEER_GONE = frozenset(
 REFUSED = frozenset({"ConnectionRefusedError:ECONNREFUSED"})
 
 # What shutdown(2) says of a connection that is gone.
-NO_HALF_CLOSE = "OSError:ENOTCONN"
+NO_HALF_CLOSE = frozenset({"OSError:ENOTCONN"})
 
 # This end was closed while a call was under way.
 CLOSED = frozenset({"pinwire.ClosedError"})

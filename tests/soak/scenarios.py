@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ROLES = ("connect", "listen")
 MIB = 1 << 20
 MOST_CALLS = 60
-ENDED = documented.PEER_GONE | documented.TORN | documented.CLOSED
+ENDED = documented.PEER_GONE | documented.TORN | documented.CLOSED | documented.NO_HALF_CLOSE
 
 
 @dataclass

@@ -41,9 +41,7 @@ class StreamEnd:
             await self._send_some(content, total)
         if not sent.end or sent.end in documented.TORN:
             # A torn stream can be ended: that is what tells the peer.
-            ending = await self._attempt(
-                lambda _: self._stream.send_eof(), spared=True, fine=documented.NO_HALF_CLOSE
-            )
+            ending = await self._attempt(lambda _: self._stream.send_eof(), spared=True)
             sent.end = sent.end or ending.error or "done"
 
     async def _send_some(self, content: Content, total: int) -> None:
