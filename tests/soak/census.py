@@ -49,11 +49,19 @@ def of(pid: int) -> dict[str, Any]:
     )
     return {
         "fds": sorted(filter(None, map(_link, (place / "fd").iterdir()))),
-        "threads": sorted(
-            (task / "comm").read_text().strip() for task in (place / "task").iterdir()
-        ),
+        "threads": _names(place),
         "memory": int(rollup["Private_Dirty:"]),
     }
+
+
+def _names(place: Path) -> list[str]:
+    return sorted(filter(None, (_text(task / "comm") for task in (place / "task").iterdir())))
+
+
+def _text(path: Path) -> str:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return path.read_text().strip()
+    return ""
 
 
 def _link(path: Path) -> str:
@@ -63,8 +71,8 @@ def _link(path: Path) -> str:
     return ""
 
 
-LEAST = 8
-"""Rounds of a third from which on its memory says anything."""
+LEAST = 24
+"""Rounds of a third from which on its memory says anything: a heap rises by steps before."""
 
 
 class Growth:

@@ -40,7 +40,7 @@ class Remote:
             stderr=subprocess.PIPE,
             start_new_session=True,  # a Ctrl-C is the driver's
             # Fewer places where malloc(3) keeps what was freed: a leak shows sooner.
-            env=os.environ | {"MALLOC_ARENA_MAX": "2"},
+            env=os.environ | {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"},
         )
         self.pid = self._process.pid
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
