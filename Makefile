@@ -22,7 +22,7 @@ DENY := $(VENV)/deny
 WHEELS := target/wheels
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -type f -not -name '*.pyc')
 
-.PHONY: help demo test test-core test-workers soak $(VERSIONS:%=test-python-%) check deny audit wheel bench bench-quick docs fuzz sanitize sanitize-quick clean
+.PHONY: help demo test test-core test-workers soak soak-quick soak-tools $(VERSIONS:%=test-python-%) check deny audit wheel bench bench-quick docs fuzz sanitize sanitize-quick clean
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
@@ -32,7 +32,7 @@ help:
 	@echo "make wheel   build the wheel and the sdist, look into them, use them in clean environments"
 	@echo "make bench   measure, beside others too, and write docs/benchmarks.md"
 	@echo "make docs    build the site of the documentation into target/site, and check its links"
-	@echo "make soak    interrupt bulk at random, and share streams among threads, for some minutes"
+	@echo "make soak    ten minutes of bad links, dying peers, forks, signals and want, counted and judged"
 	@echo "make fuzz    a minute of any bytes for the frames, on a nightly Rust where there is one"
 	@echo "make sanitize        the tests under AddressSanitizer, and a part of them under valgrind"
 	@echo "make sanitize-quick  those that CI runs of them"
@@ -105,7 +105,7 @@ test-core:
 # One version is enough for what the kernel decides, or other programs, or the core alone; the suite
 # for streams runs on each as part of `make wheel`.
 ABOUT_SYSTEM := host* loopback* bulk_storm* bulk_limits* layouts* wire* security* cli* examples* docs* \
-	channel_bombs* channel_lies* channel_recycling* threads_stress* testing*
+	channel_bombs* channel_lies* channel_recycling* threads_stress* testing* soak*
 but = --ignore=tests/python/dask $(1:%='--ignore-glob=tests/python/test_%')
 $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 	$(VENV)/$*/bin/python -m pytest -q -n auto $(if $(filter $(NEWEST),$*),,$(call but,$(ABOUT_SYSTEM)))
@@ -115,7 +115,8 @@ $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 # what has the workers or a channel's offers anyway.
 ABOUT_ELSE := testbuffer* refusals* exporters* dlpack* layouts* addresses* options* adopt* errors* \
 	listener* loopback* dtype* wire* cli* bulk* host* security* examples* docs* channel_arrays* \
-	channel_exporters* channel_meta* channel_lies* channel_bombs* channel_recycling*
+	channel_exporters* channel_meta* channel_lies* channel_bombs* channel_recycling* soak* \
+	sub_interpreters* threads_page*
 test-workers: export PINWIRE_BULK_THRESHOLD := 1
 test-workers: export PINWIRE_OFFER_THRESHOLD := 1
 test-workers: export PINWIRE_TEST_SAME_HOST := auto
@@ -156,11 +157,20 @@ fuzz: $(FUZZ)/bin/cargo-fuzz
 $(VENV)/wheel/.ready: pyproject.toml
 	$(call environment,$(VENV)/wheel,$(PYTHON),wheel)
 	touch $@
+
+# The sdist is built apart: maturin leaves a wheel of its own behind, which nobody is to install.
+wheel: $(WHEELS)/.built $(VENV)/wheel/.ready
+	rm -f $(WHEELS)/*.tar.gz
+	$(BUILD)/bin/maturin sdist --out $(WHEELS)
+	$(VENV)/wheel/bin/python tests/wheel/contents.py $(WHEELS)
+	CARGO_TARGET_DIR="$(CURDIR)/target/sdist" \
+		$(VENV)/wheel/bin/python tests/wheel/installs.py $(WHEELS) $(PYTHONS)
+
 # What is looked at by which, and why: docs/decisions/2026-11-21-sanitizers.md
 SANITIZE := target/sanitize
 # Build scripts run elsewhere.
 SANITIZED := $(CURDIR)/$(VENV)/$(NEWEST)/bin/python
-ABOUT_NO_MEMORY := layers* docs* examples* import* security* loopback* cli*
+ABOUT_NO_MEMORY := layers* docs* examples* import* security* loopback* cli* soak* threads_page*
 UNDER_MEMCHECK := pins cancel channel_into exporters
 # One loop and one transport: memcheck takes some fifty times as long.
 MEMCHECK_ONLY := asyncio and (socketpair or channel_into)
@@ -187,20 +197,27 @@ sanitize-quick: $(SANITIZE)/.ready
 	$(UNSTABLE) tools/sanitize/rust.sh
 	$(call sanitized,asan,asan,$(IN_CI:%=tests/python/test_%.py))
 
-soak: $(VENV)/$(NEWEST)/.ready
-	PINWIRE_SOAK=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q tests/python/test_bulk_storm.py
+# Hosts are made of network namespaces, for which it takes root; the run says what it leaves out.
+soak-tools:
+	if [ "$$(command -v nft tc ip nsenter | wc -l)" = 4 ]; then exit; fi
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+		apt-get update --quiet > /dev/null \
+			&& apt-get install --yes --quiet nftables iproute2 util-linux > /dev/null \
+			|| echo "soak: nftables and iproute2 could not be installed"
+	else
+		echo "soak: nftables and iproute2 are not all there, and it takes root to install them"
+	fi
 
-# The sdist is built apart: maturin leaves a wheel of its own behind, which nobody is to install.
-wheel: $(WHEELS)/.built $(VENV)/wheel/.ready
-	rm -f $(WHEELS)/*.tar.gz
-	$(BUILD)/bin/maturin sdist --out $(WHEELS)
-	$(VENV)/wheel/bin/python tests/wheel/contents.py $(WHEELS)
-	CARGO_TARGET_DIR="$(CURDIR)/target/sdist" \
-		$(VENV)/wheel/bin/python tests/wheel/installs.py $(WHEELS) $(PYTHONS)
-
-soak: $(VENV)/$(NEWEST)/.ready
+# SOAK is for what a run that failed says to play again: make soak SOAK="--seed 1 --only proxy".
+soak: export PYTHONPATH := tests
+soak: $(VENV)/$(NEWEST)/.ready soak-tools
+	$(VENV)/$(NEWEST)/bin/python -m soak --seconds 600 $(SOAK)
 	PINWIRE_SOAK=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q tests/python/test_bulk_storm.py \
 		tests/python/test_threads_stress*.py
+
+soak-quick: export PYTHONPATH := tests
+soak-quick: $(VENV)/$(NEWEST)/.ready soak-tools
+	$(VENV)/$(NEWEST)/bin/python -m soak --seconds 60 $(SOAK)
 
 check: $(CHECK)/.ready deny
 	cargo fmt --check

@@ -628,7 +628,8 @@ class Header(BaseHeader):
     ) -> Transfer[Message]:
         """Receive the payload into new memory, as `Channel.recv`.
 
-        Raises MessageRefusedError if the message has been read or skipped already.
+        Raises MessageRefusedError if the message has been read or skipped already, or was withdrawn
+        by its sender, who was interrupted.
         """
     def read_into(
         self,

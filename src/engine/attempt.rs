@@ -32,16 +32,17 @@ pub fn attempt(
         };
         let (result, offered, bytes) = match call {
             Call::Send(window) => {
-                (sys::send(fd, window), total(window), &socket.stats().bytes_sent)
+                let result = socket.send(|| sys::send(fd, window));
+                (result, total(window), &socket.stats().bytes_sent)
             }
             Call::Receive(window) => {
                 // SAFETY: whoever made the transfer promised (`Runs::new`) that its memory may be
                 // written to until the transfer has ended, and this one has not.
-                let result = unsafe { sys::receive(fd, window) };
+                let result = socket.receive(fd, || unsafe { sys::receive(fd, window) });
                 (result, total(window), &socket.stats().bytes_received)
             }
             Call::SendFile { file, offset, count } => {
-                let result = sys::send_file(fd, file, offset, count);
+                let result = socket.send(|| sys::send_file(fd, file, offset, count));
                 if result.as_ref().is_err_and(cannot_send_file) {
                     transfer.stage_file();
                     continue;

@@ -18,6 +18,10 @@ const SIGNAL_CHECK: Duration = Duration::from_millis(500);
 /// How often the main thread looks for signals while a transfer keeps it from sleeping.
 pub(super) const BUSY_SIGNAL_CHECK: Duration = Duration::from_millis(50);
 
+/// How long a thread sleeps at a time that has no event to be woken by, because the process is out
+/// of descriptors: then it looks whether what it waits for has been closed.
+const NAP: Duration = Duration::from_millis(10);
+
 /// What runs when a signal may have come: Ok to go on waiting.
 pub type Interrupt<'a, E> = &'a mut dyn FnMut() -> Result<(), E>;
 
@@ -134,18 +138,23 @@ pub fn connect<E: From<Error> + From<ConnectError>>(
 }
 
 /// Sleep until the event is set that `prepare` was given; not at all if that says no. Whether the
-/// deadline has passed instead.
+/// deadline has passed instead. It may return early without either.
 pub fn park<E: From<Error>>(
     prepare: impl FnOnce(Arc<Event>) -> bool,
     deadline: Option<Instant>,
     interrupt: Interrupt<'_, E>,
 ) -> Result<bool, E> {
-    with_event(|event| {
-        if prepare(Arc::clone(event)) {
-            sleep([(event.as_fd(), Interest::Read)], deadline, interrupt)?;
-        }
-        Ok(deadline.is_some_and(|deadline| deadline <= Instant::now()))
-    })
+    match take_event() {
+        Ok(event) => with_event(event, |event| {
+            if prepare(Arc::clone(event)) {
+                return sleep([(event.as_fd(), Interest::Read)], deadline, interrupt);
+            }
+            Ok(())
+        })?,
+        // Whoever asked looks again.
+        Err(_) => sleep([], Some(soon(deadline)), interrupt)?,
+    }
+    Ok(deadline.is_some_and(|deadline| deadline <= Instant::now()))
 }
 
 /// Sleep until the descriptor may be ready, is closed, or the deadline has passed.
@@ -155,13 +164,23 @@ fn wait<E: From<Error>>(
     deadline: Option<Instant>,
     interrupt: Interrupt<'_, E>,
 ) -> Result<(), E> {
-    with_event(|event| {
+    let Ok(event) = take_event() else {
+        let fd = handle.get().ok_or(Error::Closed)?;
+        return sleep([(fd.as_fd(), interest)], Some(soon(deadline)), interrupt);
+    };
+    with_event(event, |event| {
         let fd = handle.watch(Arc::<Event>::clone(event)).ok_or(Error::Closed)?;
         let fds = [(fd.as_fd(), interest), (event.as_fd(), Interest::Read)];
         let result = sleep(fds, deadline, interrupt);
         handle.forget(event);
         result
     })
+}
+
+/// The end of a nap, or the deadline.
+fn soon(deadline: Option<Instant>) -> Instant {
+    let soon = Instant::now() + NAP;
+    deadline.map_or(soon, |deadline| deadline.min(soon))
 }
 
 fn sleep<const N: usize, E: From<Error>>(
@@ -194,8 +213,10 @@ thread_local! {
 }
 
 /// Sleep with this thread's event, which is not set at the beginning.
-fn with_event<T, E: From<Error>>(sleeps: impl FnOnce(&Arc<Event>) -> Result<T, E>) -> Result<T, E> {
-    let event = take_event().map_err(Error::from)?;
+fn with_event<T, E>(
+    event: Arc<Event>,
+    sleeps: impl FnOnce(&Arc<Event>) -> Result<T, E>,
+) -> Result<T, E> {
     event.clear();
     let result = sleeps(&event);
     EVENT.set(Some((sys::forks(), event)));

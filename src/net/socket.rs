@@ -1,8 +1,9 @@
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use socket2::{SockAddr, SockRef};
@@ -19,6 +20,11 @@ pub struct Socket {
     handle: Handle,
     busy: [AtomicBool; 2],
     torn: OnceLock<Torn>,
+    /// The errno with which the connection ended.
+    broken: OnceLock<i32>,
+    /// Whether a send is in a system call, or has not noted yet what came of it: 0, or 1 more than
+    /// `sys::forks`. The sender of a forked child is its parent's.
+    sends: AtomicU32,
     opened: Opened,
     busy_poll: Duration,
     local: Address,
@@ -113,6 +119,8 @@ impl Socket {
             handle: Handle::new(fd),
             busy: Default::default(),
             torn: OnceLock::new(),
+            broken: OnceLock::new(),
+            sends: AtomicU32::new(0),
             opened,
             busy_poll: options.busy_poll,
             local,
@@ -181,6 +189,77 @@ impl Socket {
     /// Remember that a send was interrupted in the middle; the first one counts.
     pub fn tear(&self, torn: Torn) {
         let _ = self.torn.set(torn);
+    }
+
+    /// Make a system call that sends, and remember its error if the connection has ended with it.
+    ///
+    /// The kernel tells that once, to whichever direction asks first. After that it gives the other
+    /// one the end of the stream, as if the peer had ended it and everything had come.
+    pub fn send<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.sends.store(sys::forks() + 1, Ordering::SeqCst);
+        let result = call();
+        if let Err(error) = &result {
+            self.note(error);
+        }
+        self.sends.store(0, Ordering::Release);
+        result
+    }
+
+    /// The same for one that receives: the end of the stream is that error, if there was one.
+    ///
+    /// `fd` is the socket's.
+    pub fn receive(
+        &self,
+        fd: BorrowedFd<'_>,
+        call: impl FnOnce() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        match call() {
+            Ok(0) => {
+                self.broken(fd).map_or(Ok(0), |errno| Err(io::Error::from_raw_os_error(errno)))
+            }
+            Err(error) => {
+                self.note(&error);
+                Err(error)
+            }
+            moved => moved,
+        }
+    }
+
+    /// The errno with which the connection ended, given that nothing more comes.
+    fn broken(&self, fd: BorrowedFd<'_>) -> Option<i32> {
+        // Who has just been told may not have noted it yet: he is on his way out of a call that
+        // does not wait.
+        while self.sends.load(Ordering::Acquire) == sys::forks() + 1 {
+            thread::yield_now();
+        }
+        // sendfile(2) may be told and say nothing of it. But the end of a stream is counted.
+        let ended = || {
+            let read = self.stats.bytes_received.load(Ordering::Relaxed);
+            let in_all = sys::received_in_all(fd).ok().flatten();
+            self.opened == Opened::Here && in_all == Some(read)
+        };
+        self.broken.get().copied().or_else(|| ended().then_some(libc::ECONNRESET))
+    }
+
+    fn note(&self, error: &io::Error) {
+        use io::ErrorKind::{
+            ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkDown,
+            NetworkUnreachable, TimedOut,
+        };
+        // Not a broken pipe: a peer that has ended its stream before it went has ended it.
+        let ended = matches!(
+            error.kind(),
+            ConnectionAborted
+                | ConnectionRefused
+                | ConnectionReset
+                | HostUnreachable
+                | NetworkDown
+                | NetworkUnreachable
+                | TimedOut
+        );
+        if let (true, Some(errno)) = (ended, error.raw_os_error()) {
+            let _ = self.broken.set(errno);
+        }
     }
 
     /// Half-close.

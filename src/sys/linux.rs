@@ -11,6 +11,23 @@ use socket2::{SockAddr, SockAddrStorage};
 use super::Credentials;
 use super::unix::{getsockopt, retry, setsockopt};
 
+/// Where `struct tcp_info` has the state, and the count of bytes (linux/tcp.h).
+const TCPI_STATE: usize = 0;
+const TCPI_BYTES_RECEIVED: std::ops::Range<usize> = 128..136;
+
+/// The state of a connection in which the kernel is done with it (tcp_states.h).
+const TCP_CLOSE: u8 = 7;
+
+/// Bytes that have come over a TCP connection of which nothing is left, the end that the peer has
+/// sent counted as one more; None while it lives (TCP_INFO, tcp(7)).
+pub fn received_in_all(socket: BorrowedFd<'_>) -> io::Result<Option<u64>> {
+    let mut info = [0; TCPI_BYTES_RECEIVED.end];
+    getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info)?;
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&info[TCPI_BYTES_RECEIVED]);
+    Ok((info[TCPI_STATE] == TCP_CLOSE).then(|| u64::from_ne_bytes(bytes)))
+}
+
 /// Send up to `count` bytes of `file` from `offset` (sendfile(2)); 0 at the end of the file.
 ///
 /// Blocks unless the socket is in non-blocking mode: sendfile knows no MSG_DONTWAIT.

@@ -14,7 +14,9 @@ pub(crate) mod sync;
 mod unix;
 
 pub use event::Event;
-pub use linux::{accept, peer_credentials, send_file, set_keepalive_idle, set_time_slice};
+pub use linux::{
+    accept, peer_credentials, received_in_all, send_file, set_keepalive_idle, set_time_slice,
+};
 pub use map::{HUGE_PAGE, Mapping};
 pub use peer::{boot_id, has_ended, network_namespace, peek, peer_process, random, read_process};
 pub use process::{effective_user, forks, in_main_thread};

@@ -77,6 +77,75 @@ for first in (True, False):
     assert program(PRELUDE + code, loop) == (0, "", "")
 
 
+def test_blocking_calls_when_there_is_no_descriptor_then_they_wait_all_the_same():
+    # The event that a thread sleeps with beside its socket is one.
+    code = """
+import threading, pinwire.blocking
+
+def run(work):
+    def call():
+        try:
+            results.append(work())
+        except pinwire.Error as error:
+            results.append(type(error).__name__)
+    results = []
+    thread = threading.Thread(target=call)
+    thread.start()
+    return thread, results
+
+def asleep(stream):
+    while stream.stats().waits == 0:
+        time.sleep(0.001)
+
+a, b = pinwire.blocking.socketpair(**SMALL)
+leave_free(0)
+out = bytearray(SIZE)
+receiving = run(lambda: b.recv_exactly_into(out))
+asleep(b)
+sending = run(lambda: a.send_buffer(payload))
+for thread, results in (receiving, sending):
+    thread.join()
+    print(results == [SIZE])
+print(out == payload)
+try:
+    b.recv_into(out, timeout=0.02)
+except pinwire.TransferTimeoutError:
+    print("timed out")
+waits = b.stats().waits
+thread, results = run(lambda: b.recv_into(out))
+while b.stats().waits == waits:
+    time.sleep(0.001)
+b.close()
+thread.join()
+print(results)
+"""
+    expected = "True\nTrue\nTrue\ntimed out\n['ClosedError']\n"
+    assert program(PRELUDE + code, "asyncio") == (0, expected, "")
+
+
+def test_blocking_sends_when_there_is_no_descriptor_then_they_wait_for_their_turn():
+    code = """
+import threading, pinwire.blocking
+
+channel, peer = map(pinwire.blocking.Channel, pinwire.blocking.socketpair(**SMALL))
+peer.send(b"hello comes with it")
+channel.recv()
+leave_free(0)
+sent = []
+threads = []
+for number in range(3):
+    send = lambda number=number: sent.append(channel.send(payload, meta={"n": number}))
+    threads.append(threading.Thread(target=send))
+    threads[-1].start()
+print(sorted(peer.recv().meta["n"] for _ in threads))
+for thread in threads:
+    thread.join()
+print(sent == [SIZE] * 3)
+"""
+    expected = "[0, 1, 2]\nTrue\n"
+    assert program(PRELUDE + code, "asyncio") == (0, expected, "")
+
+
 @LOOPS
 def test_bulk_when_there_is_no_thread_to_be_had_then_the_loop_moves_it(loop):
     code = """
