@@ -164,6 +164,8 @@ def test_stream_when_it_moves_while_the_old_loop_has_its_event_then_only_the_new
 @pytest.mark.parametrize("what", ["receive", "send", "accept"])
 def test_wait_when_another_thread_closes_as_it_begins_then_it_ends_nevertheless(what):
     """The loop is just being asked to watch the descriptor: nobody sleeps who could be woken."""
+    if what == "send" and "PINWIRE_BULK_THRESHOLD" in os.environ:
+        pytest.skip("no loop watches for a send that the workers have")
     client, server = pinwire.socketpair(**SMALL)
     closed = []
 
@@ -185,7 +187,7 @@ def test_wait_when_another_thread_closes_as_it_begins_then_it_ends_nevertheless(
     async def main():
         listener = await pinwire.listen("tcp://127.0.0.1:0")
         transfers = {
-            "receive": (server, lambda: server.recv_exactly_into(bytearray(10))),
+            "receive": (server, lambda: server.recv_into(bytearray(10))),
             "send": (client, lambda: client.send_buffer(bytes(100_000))),
             "accept": (listener, listener.accept),
         }

@@ -10,9 +10,9 @@ use super::base::BaseChannel;
 use super::inbox::{Front, Inbox};
 use super::landing::Pinned;
 use super::want::{AtEnd, Want};
-use crate::net::{Failure, Progress};
+use crate::net::{Error, Failure, Progress};
 use crate::py::base::BaseStream;
-use crate::py::errors::{incomplete, is_ours, refused};
+use crate::py::errors::{exception, incomplete, is_ours, refused};
 use crate::py::script::{Alarm, Next, Script};
 use crate::wire::WireError;
 
@@ -133,7 +133,12 @@ impl Receiving {
         self.channel.get().break_off_for(py, error)
     }
 
+    /// The peer is gone in the middle of a message. If this end was closed it may have gone for
+    /// that: the close is what counts.
     pub(super) fn ended_within(&self, py: Python<'_>) -> PyErr {
+        if !self.stream().get().socket().handle().is_open() {
+            return self.failed(py, exception(py, Error::Closed, "the channel"));
+        }
         incomplete(py, "the peer ended the channel in the middle of a message")
     }
 
