@@ -116,7 +116,7 @@ $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 ABOUT_ELSE := testbuffer* refusals* exporters* dlpack* layouts* addresses* options* adopt* errors* \
 	listener* loopback* dtype* wire* cli* bulk* host* security* examples* docs* channel_arrays* \
 	channel_exporters* channel_meta* channel_lies* channel_bombs* channel_recycling* soak* \
-	sub_interpreters* threads_page*
+	sub_interpreters* testing_broken* threads_page*
 test-workers: export PINWIRE_BULK_THRESHOLD := 1
 test-workers: export PINWIRE_OFFER_THRESHOLD := 1
 test-workers: export PINWIRE_TEST_SAME_HOST := auto

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from support import LISTEN_ON, cancelled, until
-from wrong_streams import BLOCKING, BREAKS, CASES, Right, maker
+from wrong_streams import BREAKS, Right, maker
 
 import pinwire
 import pinwire.blocking
@@ -24,7 +24,6 @@ import pinwire.testing
 
 CHECKS = {check.name: check for check in pinwire.testing.checks()}
 PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
-NAMES = [f"{kind.__name__}-{name}" for kind, name, _ in CASES]
 PEP_688 = "pins.memory_is_let_go_once_for_each_get"
 
 
@@ -80,35 +79,6 @@ def test_suite_when_streams_block_then_every_clause_that_is_not_about_awaiting_h
 def test_suite_when_the_stream_is_of_another_class_then_it_passes():
     report = asyncio.run(pinwire.testing.check_streams(maker(Right), payload=128 * 1024))
     assert report.not_checked.keys() <= {PEP_688}
-
-
-def expect_broken(make_pair, name, said):
-    if name == PEP_688 and sys.version_info < (3, 12):
-        pytest.skip("PEP 688 is of Python 3.12")
-    patience = 0.4 if said.startswith("not done") else 2
-    with pytest.raises(Exception) as caught:
-        asyncio.run(CHECKS[name].run(make_pair, patience=patience, payload=128 * 1024))
-    assert not isinstance(caught.value, pinwire.testing.NotChecked)
-    assert said in str(caught.value)
-    assert any(CHECKS[name].clause in note for note in caught.value.__notes__)
-
-
-@pytest.mark.parametrize(("kind", "name", "said"), CASES, ids=NAMES)
-def test_check_when_a_stream_breaks_its_clause_then_it_says_so(kind, name, said):
-    expect_broken(maker(kind), name, said)
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "said"),
-    [case for case in CASES if case[0] in BLOCKING and "asyncio" not in CHECKS[case[1]].needs],
-)
-def test_check_when_a_blocking_stream_breaks_its_clause_then_it_says_so(kind, name, said):
-    expect_broken(maker(kind, pinwire.blocking.socketpair), name, said)
-
-
-def test_checks_when_listed_then_each_has_a_clause_and_can_fail():
-    assert all(check.clause and str(check) == name for name, check in CHECKS.items())
-    assert set(CHECKS) == {name for breaks in BREAKS.values() for name in breaks}
 
 
 def test_suite_when_clauses_are_broken_then_one_group_has_them_all():
