@@ -5,7 +5,7 @@ set -eu
 host=$(rustc -vV | sed -n 's/^host: //p')
 command=$1
 shift
-export RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes"
+export RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes --cfg sanitized"
 # Some speed, but every assertion; lines are all that a report names.
 export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 exec cargo "$command" --quiet --locked --target "$host" --target-dir target/sanitize "$@"
