@@ -130,16 +130,19 @@ impl Receiving {
 
     fn violation(&mut self, py: Python<'_>, inbox: Box<Inbox>, error: &WireError) -> PyErr {
         self.inbox = Some(inbox);
-        self.channel.get().break_off_for(py, error)
+        self.closed(py).unwrap_or_else(|| self.channel.get().break_off_for(py, error))
     }
 
-    /// The peer is gone in the middle of a message. If this end was closed it may have gone for
-    /// that: the close is what counts.
     pub(super) fn ended_within(&self, py: Python<'_>) -> PyErr {
-        if !self.stream().get().socket().handle().is_open() {
-            return self.failed(py, exception(py, Error::Closed, "the channel"));
-        }
-        incomplete(py, "the peer ended the channel in the middle of a message")
+        let text = "the peer ended the channel in the middle of a message";
+        self.closed(py).unwrap_or_else(|| incomplete(py, text))
+    }
+
+    /// What to say if this end was closed meanwhile: a peer may have gone for that, and who has
+    /// offered something is forgotten with it.
+    fn closed(&self, py: Python<'_>) -> Option<PyErr> {
+        let is_open = self.stream().get().socket().handle().is_open();
+        (!is_open).then(|| self.failed(py, exception(py, Error::Closed, "the channel")))
     }
 
     /// The peer has sent its last byte.
