@@ -11,6 +11,7 @@ import pytest
 import uvloop
 from channels import FACES, Channels
 from host_pairs import Echo, EchoServer, Hosted
+from restless import much_switching
 from support import LISTEN_ON, PATIENCE, SMALL
 
 import pinwire
@@ -76,6 +77,13 @@ def blocking_pair(transport: str, request: pytest.FixtureRequest) -> Iterator[tu
             server = listener.accept()
     with client, server:
         yield client, server
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads that take turns all the time."""
+    with much_switching():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ from restless import (
     chance,
     content,
     frame,
-    much_switching,
     observed,
     persist,
     taken_apart,
@@ -25,13 +24,7 @@ import pinwire.blocking
 SENDERS = 4
 FRAMES = 40 * LONG
 
-pytestmark = pytest.mark.timeout(60 * LONG)
-
-
-@pytest.fixture(autouse=True)
-def restless():
-    with much_switching():
-        yield
+pytestmark = [pytest.mark.timeout(60 * LONG), pytest.mark.usefixtures("restless")]
 
 
 def send_all(stream, sender, sizes):

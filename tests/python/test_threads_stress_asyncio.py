@@ -10,7 +10,7 @@ import time
 import pytest
 import uvloop
 from channels import SAME_HOST
-from restless import HEAD_SIZE, LONG, chance, content, frame, much_switching, observed, taken_apart
+from restless import HEAD_SIZE, LONG, chance, content, frame, observed, taken_apart
 from support import SMALL, Call, pattern, wait_until
 
 import pinwire
@@ -18,13 +18,7 @@ import pinwire
 LOOPS = 3
 FRAMES = 40 * LONG
 
-pytestmark = pytest.mark.timeout(60 * LONG)
-
-
-@pytest.fixture(autouse=True)
-def restless():
-    with much_switching():
-        yield
+pytestmark = [pytest.mark.timeout(60 * LONG), pytest.mark.usefixtures("restless")]
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

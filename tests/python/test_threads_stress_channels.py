@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 import pytest
-from restless import LONG, chance, content, much_switching, observed, persist
+from restless import LONG, chance, content, observed, persist
 from support import SMALL, Call, wait_until
 
 import pinwire
@@ -17,13 +17,7 @@ from pinwire import blocking
 SENDERS = 4
 MESSAGES = 25 * LONG
 
-pytestmark = pytest.mark.timeout(60 * LONG)
-
-
-@pytest.fixture(autouse=True)
-def restless():
-    with much_switching():
-        yield
+pytestmark = [pytest.mark.timeout(60 * LONG), pytest.mark.usefixtures("restless")]
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ class Remote:
         """Where all of its threads and tasks are."""
         before = len(self.errors)
         self.tell("dump")
-        time.sleep(1)
+        time.sleep(1)  # nobody says when the dump is whole, least of all a process that hangs
         return f"{self.name}:\n" + "".join(list(self.errors)[before:])
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import hosts
 from .playing import Playing
@@ -88,11 +88,7 @@ class Stage:
         """What has grown over all rounds, and does not go away in time."""
         wrong = []
         for remote in self._parties.values():
-            deadline = time.monotonic() + PASSING_SECONDS
-            while (left := remote.growth.judge(remote.count(), passing=0)) and (
-                time.monotonic() < deadline
-            ):
-                time.sleep(0.1)
+            _, left = _at_rest(remote, PASSING_SECONDS, passing=0)
             wrong += [f"{remote.name}: {text}" for text in left]
         return wrong + [
             f"{remote.name}: {text}"
@@ -114,11 +110,7 @@ class Stage:
 
     def _settled(self, remote: Remote) -> list[str]:
         """What a process has too much of once it has come to rest."""
-        deadline = time.monotonic() + SETTLING_SECONDS
-        while (wrong := remote.growth.judge(counts := remote.count())) and (
-            time.monotonic() < deadline
-        ):
-            time.sleep(0.05)
+        counts, wrong = _at_rest(remote, SETTLING_SECONDS)
         remote.growth.remember(counts)
         if remote.errors:
             wrong.append("it says: " + "".join(remote.errors))
@@ -140,3 +132,13 @@ class Stage:
             if made.killed:
                 cast[made.killed].kill()
                 cast[made.killed].close()
+
+
+def _at_rest(remote: Remote, seconds: float, **limits: int) -> tuple[dict[str, Any], list[str]]:
+    """What a process has once that is right, or the time is over; and what is wrong with it."""
+    deadline = time.monotonic() + seconds
+    while (wrong := remote.growth.judge(counts := remote.count(), **limits)) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.05)  # another process tells nobody that a thread of its has ended
+    return counts, wrong

@@ -9,8 +9,8 @@ use loom::cell::UnsafeCell;
 #[derive(Debug)]
 pub(crate) struct Memory(Vec<UnsafeCell<u8>>);
 
-// SAFETY: loom's cells know who uses them, and panic before two do.
 #[expect(unsafe_code, reason = "loom ends the test if two threads use it at once")]
+// SAFETY: loom's cells know who uses them, and panic before two do.
 unsafe impl Sync for Memory {}
 
 /// One byte of it.

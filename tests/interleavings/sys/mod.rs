@@ -52,6 +52,10 @@ pub(crate) fn forks() -> u32 {
 }
 
 /// Copy one piece. Loom knows if somebody else is at the same memory.
+///
+/// # Safety
+///
+/// Nothing can go wrong: a place is no address, and keeps its memory.
 #[expect(unsafe_code, reason = "called as the real one is, which takes raw memory")]
 pub(crate) unsafe fn read_process<P: Borrow<Place>>(_: i32, to: P, _from: P) -> io::Result<usize> {
     to.borrow().copy();
