@@ -26,8 +26,6 @@ from served import served
 from support import PATIENCE, wait_until
 
 import pinwire
-import pinwire._blocking_server
-import pinwire._server
 
 FACES = pytest.mark.parametrize("face", ["asyncio", "uvloop", "blocking"])
 MEBI = 1 << 20
@@ -176,18 +174,6 @@ def test_a_peer_when_it_sends_byte_by_byte_then_the_others_are_served_meanwhile(
                 assert friend.is_served()
         ours = hello(max_message_bytes=GIB4) + floats(3)
         assert take(sock, len(ours)) == ours
-
-
-@FACES
-def test_a_peer_when_it_says_no_hello_in_time_then_it_loses_its_connection(face, monkeypatch):
-    with served(face) as (server, friend):
-        module = pinwire._blocking_server if face == "blocking" else pinwire._server
-        with monkeypatch.context() as patch:
-            patch.setattr(module, "HANDSHAKE_TIMEOUT", 0.05)
-            with server.peer() as silent, server.peer(hello()[:-1]) as slow:
-                assert rest(silent) in (hello(max_message_bytes=GIB4), b"")
-                rest(slow)
-        assert friend.is_served()
 
 
 @FACES
