@@ -6,7 +6,6 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::mem::Region;
 use crate::net::{Call, Error, Socket, State, Transfer};
 use crate::sys;
 
@@ -30,16 +29,16 @@ pub fn attempt(
         let Some(call) = transfer.next(limit) else {
             return Ok(State::Done);
         };
-        let (result, offered, bytes) = match call {
+        let (result, bytes) = match call {
             Call::Send(window) => {
                 let result = socket.send(|| sys::send(fd, window));
-                (result, total(window), &socket.stats().bytes_sent)
+                (result, &socket.stats().bytes_sent)
             }
             Call::Receive(window) => {
                 // SAFETY: whoever made the transfer promised (`Runs::new`) that its memory may be
                 // written to until the transfer has ended, and this one has not.
                 let result = socket.receive(fd, || unsafe { sys::receive(fd, window) });
-                (result, total(window), &socket.stats().bytes_received)
+                (result, &socket.stats().bytes_received)
             }
             Call::SendFile { file, offset, count } => {
                 let result = socket.send(|| sys::send_file(fd, file, offset, count));
@@ -47,13 +46,13 @@ pub fn attempt(
                     transfer.stage_file();
                     continue;
                 }
-                (result, usize::try_from(count).unwrap_or(usize::MAX), &socket.stats().bytes_sent)
+                (result, &socket.stats().bytes_sent)
             }
-            Call::Pull { pid, to, from, len } => {
+            Call::Pull { pid, to, from } => {
                 // SAFETY: as for receiving.
                 let result = unsafe { sys::read_process(pid, to, from) };
                 add(&socket.stats().system_calls, 1);
-                return Ok(transfer.pulled(result, len));
+                return Ok(transfer.pulled(result));
             }
             Call::ReadFile { file, into, offset } => {
                 // SAFETY: `into` is the transfer's own staging block.
@@ -69,7 +68,7 @@ pub fn attempt(
             Ok(0) => transfer.ended(),
             Ok(n) => {
                 add(bytes, n as u64);
-                let state = transfer.moved(n, offered);
+                let state = transfer.moved(n);
                 add(&socket.stats().packed_bytes, transfer.packed() - packed);
                 Ok(state)
             }
@@ -88,10 +87,8 @@ pub fn spin(
     limit: usize,
     until: Instant,
 ) -> Result<bool, Error> {
-    let before = transfer.progress().transferred();
     loop {
-        let state = attempt(socket, fd, transfer, limit)?;
-        if state != State::Starved || transfer.progress().transferred() > before {
+        if attempt(socket, fd, transfer, limit)? != State::Starved {
             return Ok(true);
         }
         if Instant::now() >= until {
@@ -109,10 +106,6 @@ pub fn count_inline(socket: &Socket) {
 /// What sendfile(2) says of files and sockets it cannot serve.
 fn cannot_send_file(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP))
-}
-
-fn total(window: &[Region]) -> usize {
-    window.iter().map(|region| region.len).sum()
 }
 
 fn add(counter: &AtomicU64, n: u64) {

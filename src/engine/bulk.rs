@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
-use tokio::task::{self, coop};
+use tokio::task;
 use tokio::{select, time};
 
 use super::attempt::{attempt, spin};
@@ -174,15 +174,9 @@ async fn through(
             if flight.is_stopped() {
                 return Ok(Outcome::Stopped);
             }
-            let before = transfer.progress().transferred();
             match attempt(socket, fd, transfer, CALL)? {
                 State::Done => return Ok(Outcome::Done),
                 State::Moving => task::yield_now().await,
-                // Less than was offered is not always all there was (an urgent byte, the end of a
-                // file, a fault in memory), and readiness is told only once.
-                State::Starved if transfer.progress().transferred() > before => {
-                    coop::consume_budget().await;
-                }
                 State::Starved if spin(socket, fd, transfer, CALL, Instant::now() + SPIN)? => {}
                 State::Starved => break,
             }

@@ -82,9 +82,9 @@ impl Pulling {
 
 /// Copy the next bytes of what only one thread can copy. False if there were none.
 fn copy_next(transfer: &mut Transfer) -> bool {
-    let Some(Call::Pull { pid, to, from, len }) = transfer.next(PIECE) else { return false };
+    let Some(Call::Pull { pid, to, from }) = transfer.next(PIECE) else { return false };
     // SAFETY: as above.
     let result = unsafe { sys::read_process(pid, to, from) };
-    transfer.pulled(result, len);
+    transfer.pulled(result);
     true
 }

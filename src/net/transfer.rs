@@ -89,8 +89,6 @@ pub enum Call<'a> {
         to: &'a [Region],
         /// Where from, there.
         from: &'a [Region],
-        /// Bytes.
-        len: usize,
     },
 }
 
@@ -99,9 +97,11 @@ pub enum Call<'a> {
 pub enum State {
     /// There is nothing left to do.
     Done,
-    /// The kernel took all it was offered: ask again.
+    /// Some has moved: ask again. Less than was offered is not always all that there is (an urgent
+    /// byte, the end of a file or of the connection, a fault in memory), and not everybody who
+    /// waits is told of the rest.
     Moving,
-    /// It took or gave less: wait until it is ready.
+    /// Nothing moves: wait until the kernel is ready.
     Starved,
 }
 
@@ -212,14 +212,14 @@ impl Transfer {
             }
             Payload::File(range) => range.next(limit),
             Payload::Peer(pull) => {
-                let (pid, to, from, len) = pull.next(limit)?;
-                Some(Call::Pull { pid, to, from, len })
+                let (pid, to, from, _) = pull.next(limit)?;
+                Some(Call::Pull { pid, to, from })
             }
         }
     }
 
-    /// The kernel moved `n` bytes of the `offered` ones; `n` is not 0.
-    pub fn moved(&mut self, n: usize, offered: usize) -> State {
+    /// The kernel moved `n` bytes; `n` is not 0.
+    pub fn moved(&mut self, n: usize) -> State {
         match &mut self.payload {
             Payload::Memory(cursor) => cursor.advance(n),
             Payload::File(range) => range.advance(n as u64),
@@ -228,13 +228,7 @@ impl Transfer {
         let left = self.payload.left();
         self.progress.transferred.fetch_add(n as u64, Ordering::Relaxed);
         self.done = left == 0 || self.goal == Goal::Some;
-        if self.done {
-            State::Done
-        } else if n < offered && !self.is_pull() {
-            State::Starved
-        } else {
-            State::Moving
-        }
+        if self.done { State::Done } else { State::Moving }
     }
 
     /// Whether it copies from another process: then it never waits for the socket.
@@ -270,11 +264,11 @@ impl Transfer {
         }
     }
 
-    /// The kernel has copied some of the next `len` bytes of a pull, or this is why it has not.
-    pub fn pulled(&mut self, result: io::Result<usize>, len: usize) -> State {
+    /// The kernel has copied so many bytes of a pull, or this is why it has not.
+    pub fn pulled(&mut self, result: io::Result<usize>) -> State {
         match result {
             // It stops where something is that cannot be read, which the next call says.
-            Ok(n @ 1..) => self.moved(n, len),
+            Ok(n @ 1..) => self.moved(n),
             result => self.fail(result),
         }
     }

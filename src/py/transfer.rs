@@ -116,7 +116,7 @@ impl Moving {
             return Ok(flow);
         }
         loop {
-            match self.attempt(py, &socket)? {
+            match self.job.attempt(py, &socket, CALL_ON_LOOP)? {
                 State::Done => return Ok(Flow::Moved(self.complete(py, &socket))),
                 State::Starved if expired => return Err(Error::TimedOut.into()),
                 State::Moving if expired && !self.wait.is_over_at_once() => {
@@ -134,19 +134,6 @@ impl Moving {
                 State::Starved if self.spin(py, &socket)? => expired = self.wait.wake(py)?,
                 State::Starved => return self.sleep(py, &socket, socket.fd()?),
             }
-        }
-    }
-
-    /// Move what goes at once. It is over only when the kernel says so: a short count may have the
-    /// end of the connection behind it, of which not every loop tells twice (libuv stops watching
-    /// a descriptor that has an error).
-    fn attempt(&mut self, py: Python<'_>, socket: &Arc<Socket>) -> Result<State, Failure> {
-        let before = self.job.transfer.progress().transferred();
-        match self.job.attempt(py, socket, CALL_ON_LOOP)? {
-            State::Starved if self.job.transfer.progress().transferred() > before => {
-                Ok(State::Moving)
-            }
-            state => Ok(state),
         }
     }
 

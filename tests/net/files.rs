@@ -38,12 +38,11 @@ fn sent(total: usize, pieces: &[usize], stage_at: usize, read: usize, limit: usi
             other => panic!("{other:?}"),
         };
         let n = pieces[call % pieces.len()].min(offered);
-        let state = transfer.moved(n, offered);
+        let state = transfer.moved(n);
         moved += n;
         unsent = unsent.saturating_sub(n);
         let expected = match moved == total {
             true => State::Done,
-            false if n < offered => State::Starved,
             false => State::Moving,
         };
         assert_eq!(state, expected);

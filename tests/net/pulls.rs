@@ -85,12 +85,13 @@ fn pull_when_it_goes_on_in_one_thread_then_it_ends_with_all_or_at_the_first_fail
         let mut moved = 0;
         for end in ends {
             let is_over = failure.get().is_some() || moved == memory.len();
-            let Some(Call::Pull { from, to, len, .. }) = transfer.next(LEN) else {
+            let Some(Call::Pull { from, to, .. }) = transfer.next(LEN) else {
                 assert!(is_over);
                 break;
             };
-            assert_eq!((from[0].base.addr(), from[0].len, to[0].len), (moved, len, len));
-            let state = transfer.pulled(end.result(len), len);
+            let len = from[0].len;
+            assert_eq!((from[0].base.addr(), to[0].len), (moved, len));
+            let state = transfer.pulled(end.result(len));
             // The kernel stops where it can read no more, which the next call says.
             moved += end.result(len).unwrap_or(0);
             let fails = matches!(end, End::Nothing | End::Fails(_));

@@ -54,7 +54,7 @@ impl Model {
             let n = there.min(offered);
             self.received += n;
             let is_done = self.received == total || goal == Goal::Some;
-            return Outcome::Is(if is_done { State::Done } else { State::Starved });
+            return Outcome::Is(if is_done { State::Done } else { State::Moving });
         }
         // The kernel tells of a reset once; after that it is an end.
         if std::mem::take(&mut self.is_reset) {
@@ -111,7 +111,7 @@ fn story(steps: &[Step], goal: Goal) {
         };
         assert_eq!(outcome, model.attempt(goal, TOTAL), "{steps:?} {goal:?}");
         assert_eq!(transfer.progress().transferred(), model.received as u64);
-        if outcome != Outcome::Is(State::Starved) {
+        if !matches!(outcome, Outcome::Is(State::Moving | State::Starved)) {
             break;
         }
     }

@@ -76,8 +76,8 @@ fn story(memory: &mut [u8], expected: &[u8], steps: &[Step], limit: usize) -> us
             Ok(State::Done) => assert_eq!(sent as usize, expected.len()),
             Ok(State::Moving) => assert!(sent > before && (sent as usize) < expected.len()),
             Ok(State::Starved) => {
-                assert!((sent as usize) < expected.len());
-                starved += usize::from(sent == before);
+                assert!(sent == before && (sent as usize) < expected.len());
+                starved += 1;
             }
             Err(Error::Closed) => assert!(!socket.handle().is_open() && sent == before),
             Err(Error::Io(error)) => {

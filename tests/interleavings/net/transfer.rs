@@ -42,7 +42,7 @@ pub(crate) struct Piece {
 }
 
 pub(crate) enum Call {
-    Pull { pid: i32, to: Place, from: Place, len: usize },
+    Pull { pid: i32, to: Place, from: Place },
 }
 
 impl Memory {
@@ -97,9 +97,9 @@ impl Transfer {
     }
 
     pub(crate) fn take_piece(&mut self, _limit: usize) -> Option<Piece> {
-        let Call::Pull { pid, to, from, len } = self.next(1)?;
+        let Call::Pull { pid, to, from } = self.next(1)?;
         self.taken += 1;
-        Some(Piece { pid, to, from, len })
+        Some(Piece { pid, to, from, len: 1 })
     }
 
     pub(crate) fn copied(&mut self, result: io::Result<usize>, len: usize) {
@@ -110,11 +110,11 @@ impl Transfer {
     pub(crate) fn next(&mut self, _limit: usize) -> Option<Call> {
         let place = || Place { memory: Arc::clone(&self.memory), index: self.taken };
         let is_left = self.taken < self.progress.nbytes;
-        is_left.then(|| Call::Pull { pid: 0, to: place(), from: place(), len: 1 })
+        is_left.then(|| Call::Pull { pid: 0, to: place(), from: place() })
     }
 
-    pub(crate) fn pulled(&mut self, result: io::Result<usize>, len: usize) {
+    pub(crate) fn pulled(&mut self, result: io::Result<usize>) {
         self.taken += 1;
-        self.copied(result, len);
+        self.copied(result, 1);
     }
 }
