@@ -96,7 +96,7 @@ def test_an_answer_when_it_makes_no_sense_then_the_send_waits_for_one_that_does(
 @pytest.mark.parametrize("bytes_read", [SIZE // 2, SIZE + 1, END])
 def test_an_answer_when_progress_is_all_it_says_then_the_timeout_tells_no_more(face, bytes_read):
     async def main() -> None:
-        async with standing(face, timeout=0.05) as (_, answers, ticket, sending, invited):
+        async with standing(face, timeout=0.25) as (_, answers, ticket, sending, invited):
             answers.sendall(answer(ticket, PROGRESS, bytes_read))
             with pytest.raises(pinwire.TransferTimeoutError) as caught:
                 await sending
@@ -109,7 +109,7 @@ def test_an_answer_when_progress_is_all_it_says_then_the_timeout_tells_no_more(f
 @pytest.mark.parametrize("begun", [1, 23])
 def test_an_answer_when_only_its_start_comes_then_the_message_is_withdrawn(face, begun):
     async def main() -> None:
-        async with standing(face, timeout=0.05) as (receiver, answers, ticket, sending, invited):
+        async with standing(face, timeout=0.25) as (receiver, answers, ticket, sending, invited):
             answers.sendall(answer(ticket, DONE)[:begun])
             with pytest.raises(pinwire.TransferTimeoutError):
                 await sending
@@ -146,7 +146,7 @@ def test_answers_when_they_make_no_sense_and_do_not_end_then_the_timeout_holds(f
     async def main() -> None:
         over = threading.Event()
         before = rss()
-        async with standing(face, timeout=0.05) as (receiver, answers, _, sending, invited):
+        async with standing(face, timeout=0.25) as (receiver, answers, _, sending, invited):
             flood = Call(talk, answers, over)
             with pytest.raises(pinwire.TransferTimeoutError):
                 await sending
