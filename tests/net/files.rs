@@ -41,10 +41,7 @@ fn sent(total: usize, pieces: &[usize], stage_at: usize, read: usize, limit: usi
         let state = transfer.moved(n);
         moved += n;
         unsent = unsent.saturating_sub(n);
-        let expected = match moved == total {
-            true => State::Done,
-            false => State::Moving,
-        };
+        let expected = if moved == total { State::Done } else { State::Moving };
         assert_eq!(state, expected);
         assert_eq!(transfer.progress().transferred(), moved as u64);
     }

@@ -27,10 +27,7 @@ impl Model {
     fn moves(&mut self, n: usize) -> State {
         self.moved += n;
         self.done = self.moved == self.total || self.goal == Goal::Some;
-        match self.done {
-            true => State::Done,
-            false => State::Moving,
-        }
+        if self.done { State::Done } else { State::Moving }
     }
 }
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from support import LISTEN_ON, cancelled, until
-from wrong_streams import BREAKS, Right, maker
+from wrong_streams import BREAKS, PEP_688, Right, maker
 
 import pinwire
 import pinwire.blocking
@@ -24,7 +24,6 @@ import pinwire.testing
 
 CHECKS = {check.name: check for check in pinwire.testing.checks()}
 PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
-PEP_688 = "pins.memory_is_let_go_once_for_each_get"
 
 
 def made_by(face, transport):

@@ -6,7 +6,7 @@ import asyncio
 import sys
 
 import pytest
-from wrong_streams import BLOCKING, BREAKS, CASES, maker
+from wrong_streams import BLOCKING, BREAKS, CASES, PEP_688, maker
 
 import pinwire.blocking
 import pinwire.testing
@@ -16,7 +16,7 @@ NAMES = [f"{kind.__name__}-{name}" for kind, name, _ in CASES]
 
 
 def expect_broken(make_pair, name, said):
-    if name == "pins.memory_is_let_go_once_for_each_get" and sys.version_info < (3, 12):
+    if name == PEP_688 and sys.version_info < (3, 12):
         pytest.skip("PEP 688 is of Python 3.12")
     patience = 0.4 if said.startswith("not done") else 2
     with pytest.raises(Exception) as caught:

@@ -501,6 +501,9 @@ CASES = list(itertools.chain(*([(kind, *it) for it in BREAKS[kind].items()] for 
 BLOCKING = {OneCall, Early, Timeless, Clings, BytesOnly, Scratch}
 """Those that are as wrong when the calls of the stream inside block."""
 
+PEP_688 = "pins.memory_is_let_go_once_for_each_get"
+"""What only Python 3.12 and later can check: there a class can export memory."""
+
 
 def maker(kind: type[Right], socketpair: Any = pinwire.socketpair) -> Any:
     """A maker of connected streams of a kind."""

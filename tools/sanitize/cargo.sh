@@ -6,6 +6,5 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 command=$1
 shift
 export RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes --cfg sanitized"
-# Some speed, but every assertion; lines are all that a report names.
-export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=line-tables-only
+export CARGO_PROFILE_DEV_OPT_LEVEL=1 # some speed, but every assertion
 exec cargo "$command" --quiet --locked --target "$host" --target-dir target/sanitize "$@"

@@ -48,7 +48,7 @@ def _find_leaks(libc: ctypes.PyDLL) -> None:
     hidden: list[int] = []  # not their addresses: those would refer to them
     is_ours = map(issubclass, map(type, all_objects), repeat(_ours()))
     steps = [
-        gc.collect,
+        *repeat(gc.collect, 3),  # what a collection runs may leave cycles behind
         partial(all_objects.extend, chain.from_iterable(map(call, [gc.get_objects]))),
         partial(ours.extend, compress(all_objects, is_ours)),
         partial(hidden.extend, map(invert, map(id, ours))),
@@ -79,8 +79,6 @@ def _look() -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     _count_this()
-    for _ in range(3):  # what a collection runs may leave cycles behind
-        gc.collect()
     _find_leaks(libc)
 
 
