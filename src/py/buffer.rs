@@ -58,6 +58,14 @@ impl BufferPin {
         Ok(pin)
     }
 
+    /// Pin memory that the core has made itself, to be filled: it holds no pointers, and its
+    /// format is not asked for, which NumPy would write with a letter for each byte of padding.
+    pub(super) fn of_our_own(exporter: &Bound<'_, PyAny>) -> PyResult<BufferPin> {
+        let pin = BufferPin::request(exporter, ffi::PyBUF_STRIDES, Access::Write)?;
+        pin.check(Access::Write)?;
+        Ok(pin)
+    }
+
     /// Where its bytes are, with the items in this order.
     pub(super) fn runs(&self, order: Order) -> PyResult<Runs> {
         let view = self.view();

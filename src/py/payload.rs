@@ -161,6 +161,11 @@ impl Pin {
         }
     }
 
+    /// Pin memory that the core has made itself, to be filled.
+    pub(super) fn of_our_own(object: &Bound<'_, PyAny>) -> PyResult<Pin> {
+        BufferPin::of_our_own(object).map(Pin::Buffer)
+    }
+
     /// Bytes of its items.
     pub(super) fn nbytes(&self) -> usize {
         match self {

@@ -29,6 +29,12 @@ pub enum WireError {
         /// As allowed.
         limit: u64,
     },
+    /// A dtype's text describes no items.
+    #[error("the peer sends a dtype that makes no sense: {0}")]
+    Dtype(&'static str),
+    /// A dtype's text and the size beside it disagree.
+    #[error("the peer sends a dtype whose items have another size")]
+    OtherSize,
     /// Fields contradict one another, or one has a value that means nothing.
     #[error("the peer sends a frame that makes no sense: {0}")]
     Nonsense(&'static str),

@@ -24,6 +24,8 @@ impl Limits {
     pub const DESCRIPTIONS: u64 = 4 * 1024 * 1024;
     /// Bytes of its meta.
     pub const META: u64 = 64 * 1024;
+    /// Bytes of one item of each part that belong to no field.
+    pub const PADDING: u64 = 1024 * 1024;
 }
 
 /// What a message carries.
@@ -65,7 +67,11 @@ impl Header {
     /// A header that may be sent.
     pub fn new(kind: Kind, parts: SmallVec<[Part; 1]>, meta: Value) -> Result<Header, WireError> {
         within("parts", parts.len() as u64, Limits::PARTS)?;
-        parts.iter().try_for_each(Part::check)?;
+        let mut padding = 0;
+        for part in &parts {
+            padding += part.check()?.padding;
+        }
+        within("bytes of padding", padding, Limits::PADDING)?;
         check_kind(kind, &parts)?;
         let payload = payload(&parts)?;
         Ok(Header { kind, parts, meta, payload, offer: None })
@@ -150,8 +156,12 @@ impl Header {
         let (meta, tail) = rest.split_at(meta as usize);
         // Not from `parts`: a part takes 8 bytes at least, and the number may lie.
         let mut all = SmallVec::with_capacity((parts as usize).min(descriptions.len() / 8));
+        let mut padding = 0;
         for _ in 0..parts {
-            all.push(Part::parse(&mut descriptions)?);
+            let (part, layout) = Part::parse(&mut descriptions)?;
+            padding += layout.padding;
+            within("bytes of padding", padding, Limits::PADDING)?;
+            all.push(part);
         }
         if !descriptions.is_empty() {
             return Err(WireError::Nonsense("bytes are left behind the last description"));

@@ -2,10 +2,14 @@ use bytes::{Buf, BufMut};
 use smallvec::SmallVec;
 
 use super::WireError;
+use super::dtype::Layout;
 use super::error::within;
 
 /// Dimensions of an array: more than NumPy has (NPY_MAXDIMS).
 pub const MAX_NDIM: usize = 64;
+
+/// Items of an array that has no bytes: nothing else bounds how long it takes to print one.
+pub(super) const MAX_EMPTY_ITEMS: u64 = 16 * 1024 * 1024;
 
 /// Bytes of a part's description before its dtype.
 const FIXED_LEN: usize = 8;
@@ -72,15 +76,26 @@ impl Part {
         self.shape.iter().for_each(|&extent| to.put_u64_le(extent));
     }
 
-    /// Whether it may be sent.
-    pub fn check(&self) -> Result<(), WireError> {
+    /// Whether it may be sent: its words make sense, and say the same. Gives the layout of an item.
+    pub fn check(&self) -> Result<Layout, WireError> {
         within("dimensions of an array", self.shape.len() as u64, MAX_NDIM as u64)?;
         within("bytes of a dtype's text", self.dtype.len() as u64, MAX_DTYPE)?;
-        self.nbytes().map(drop).ok_or(WireError::Nonsense("an array larger than any memory"))
+        let layout = Layout::parse(&self.dtype)?;
+        if layout.itemsize != u64::from(self.itemsize) {
+            return Err(WireError::OtherSize);
+        }
+        let too_large = WireError::Nonsense("an array larger than any memory");
+        if self.nbytes().ok_or(too_large)? == 0 {
+            // It cannot wrap: `nbytes` has multiplied the same numbers. Nobody goes into an extent
+            // of 0.
+            let items = self.shape.iter().take_while(|&&extent| extent > 0).product();
+            within("items without a byte", items, MAX_EMPTY_ITEMS)?;
+        }
+        Ok(layout)
     }
 
     /// Take a description from the front of `bytes`.
-    pub(super) fn parse(bytes: &mut &[u8]) -> Result<Part, WireError> {
+    pub(super) fn parse(bytes: &mut &[u8]) -> Result<(Part, Layout), WireError> {
         let cut = || WireError::Nonsense("a description ends in the middle");
         if bytes.len() < FIXED_LEN {
             return Err(cut());
@@ -104,7 +119,7 @@ impl Part {
             order,
             shape: (0..ndim).map(|_| shape.get_u64_le()).collect(),
         };
-        part.check()?;
-        Ok(part)
+        let layout = part.check()?;
+        Ok((part, layout))
     }
 }

@@ -61,7 +61,7 @@ LIES = {
     "meta-bomb": (header(meta=b"\x91" * 65536, payload=0), "meta that nests too deep"),
     "meta-lie": (header(meta=b"\xdf\xff\xff\xff\xff", payload=0), "meta that is no MessagePack"),
     "itemsize": (header(part("<f8", itemsize=4), payload=4), "whose items have another size"),
-    "pointers": (header(part("|O8"), payload=8), "a dtype that makes no sense: '|O8' is no type"),
+    "pointers": (header(part("|O8"), payload=8), "a dtype that makes no sense: it is no type"),
 }
 
 

@@ -70,6 +70,17 @@ def offered(runs=((4096, 1),), counts=(1,), announced=None, ticket=1, rest=0):
     return hello() + prefix + offer + described + tail
 
 
+def padded(nbytes):
+    """Descriptions of 17 parts of one byte an item, beside so many of no field in all."""
+    least, rest = divmod(nbytes, 17)
+    return b"".join(structure(least + (k < rest)) for k in range(17))
+
+
+def structure(padding):
+    text = b'{"names":["x"],"formats":["|u1"],"offsets":[0],"itemsize":%d}' % (padding + 1)
+    return part(text, padding + 1, shape=(0,))
+
+
 VIOLATIONS = {
     "does not speak pinwire": b"\x89PNG",
     "speaks versions 2 to 3 of the wire format": hello(lowest=2, highest=3),
@@ -108,6 +119,8 @@ VIOLATIONS = {
     "runs that do not make up their part": offered(runs=((4096, 2),)),
     "a dtype that makes no sense": header(part(b"|O8", 8), 1, payload=8),
     "a dtype whose items have another size": header(part(b"<u2"), 1, payload=1),
+    "items without a byte": header(part(b"|V0", 0, shape=(2**24 + 1,)), 1),
+    "bytes of padding": header(padded(2**20 + 1), 17),
 }
 
 
@@ -176,6 +189,12 @@ AT_A_LIMIT = {
     "bytes of meta in a message": lambda n: header(lengths=(0, n)),
     "dimensions of an array": lambda n: header(part(shape=(1,) * n), 1, payload=1),
     "bytes of a dtype's text": lambda n: header(part(b"x" * n), 1, payload=1),
+    "items of an array that has no bytes": lambda n: header(
+        part(b"|V0", 0, shape=(n,)) + part(), 2, payload=1
+    ),
+    "bytes of no field, in one item of each part": lambda n: header(
+        padded(n) + part(), 18, payload=1
+    ),
     "runs of memory in an offer": lambda n: offered(announced=n),
 }
 

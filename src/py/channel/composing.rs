@@ -140,6 +140,8 @@ fn over_limit(py: Python<'_>, error: &WireError) -> PyErr {
         WireError::TooMuch { what, announced, limit } => {
             format!("a message cannot have {announced} {what}: {limit} is the limit")
         }
+        WireError::Dtype(why) => format!("items of this type cannot travel: {why}"),
+        WireError::OtherSize => "items of this type cannot travel: its size is another".to_owned(),
         other => other.to_string(),
     };
     refused(py, text)

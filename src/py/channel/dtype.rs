@@ -20,6 +20,9 @@ pub(super) const BYTES: &[u8] = b"|u1";
 /// Types whose `numpy.dtype` is kept: the peer chooses them, so there has to be an end.
 const CACHED: usize = 1024;
 
+/// Bytes of the longest text that is kept: what NumPy makes of one takes a dozen times as many.
+const LONGEST_CACHED: usize = 256;
+
 /// The type of a pinned object's items.
 pub(super) fn of(pin: &Pin, object: &Bound<'_, PyAny>) -> PyResult<Text> {
     let (format, itemsize) = match pin {
@@ -177,10 +180,12 @@ pub(super) fn load<'py>(py: Python<'py>, part: &wire::Part) -> PyResult<Bound<'p
         }
     })?;
     let dtype = check_size(part, dtype)?;
-    if cache.len() >= CACHED {
-        cache.clear();
+    if part.dtype.len() <= LONGEST_CACHED {
+        if cache.len() >= CACHED {
+            cache.clear();
+        }
+        cache.set_item(key, &dtype)?;
     }
-    cache.set_item(key, &dtype)?;
     Ok(dtype)
 }
 

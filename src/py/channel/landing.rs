@@ -25,8 +25,18 @@ pub(super) type Objects = SmallVec<[Py<PyAny>; 1]>;
 /// Objects, one for each part.
 pub(super) struct Landing {
     objects: Objects,
-    /// Whether the caller has brought them.
-    given: bool,
+    maker: Maker,
+}
+
+/// Who has made the memory of a landing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Maker {
+    /// The caller has brought it.
+    Caller,
+    /// An allocator of the user's.
+    Allocator,
+    /// The core, for a dtype that it has checked.
+    Core,
 }
 
 /// A landing whose memory is pinned, as far as it is not filled yet.
@@ -49,17 +59,21 @@ pub(super) enum Fill {
 }
 
 impl Landing {
-    pub(super) fn new(objects: Objects) -> Landing {
-        Landing { objects, given: false }
+    pub(super) fn new(objects: Objects, maker: Maker) -> Landing {
+        Landing { objects, maker }
     }
 
     pub(super) fn objects(&self) -> &[Py<PyAny>] {
         &self.objects
     }
 
+    pub(super) fn maker(&self) -> Maker {
+        self.maker
+    }
+
     /// Whether the caller has brought them.
     pub(super) fn is_given(&self) -> bool {
-        self.given
+        self.maker == Maker::Caller
     }
 
     /// Whether it consists of the same objects.
@@ -70,7 +84,10 @@ impl Landing {
 
     /// Pin it from an object on, to be filled.
     pub(super) fn pin(self, py: Python<'_>, first: usize, copying: Copying) -> PyResult<Pinned> {
-        let pin = |object: &Py<PyAny>| Pin::new(object.bind(py), Access::Write);
+        let pin = |object: &Py<PyAny>| match self.maker {
+            Maker::Core => Pin::of_our_own(object.bind(py)),
+            Maker::Caller | Maker::Allocator => Pin::new(object.bind(py), Access::Write),
+        };
         let pins = self.objects[first..].iter().map(pin).collect::<PyResult<Pins>>()?.into();
         Ok(Pinned { landing: self, first, pins, copying })
     }
@@ -84,7 +101,7 @@ impl Pinned {
     /// The argument of `recv_into`.
     pub(super) fn given(out: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<Pinned> {
         let objects = payload::items(out)?.into_iter().map(Bound::unbind).collect();
-        Landing { objects, given: true }.pin(out.py(), 0, convert::copying(copy))
+        Landing::new(objects, Maker::Caller).pin(out.py(), 0, convert::copying(copy))
     }
 
     pub(super) fn landing(&self) -> &Landing {
@@ -109,8 +126,9 @@ impl Pinned {
         }
         for (index, (part, (pin, object))) in self.each(py, header).enumerate() {
             let mine = layout::describe(pin, object)?;
-            let fits = (mine.dtype == part.dtype && mine.shape == part.shape)
-                || (nbytes(&mine) == nbytes(part) && layout::is_raw(pin, object)?);
+            let is_same = mine.dtype == part.dtype && mine.shape == part.shape;
+            let fits = nbytes(&mine) == nbytes(part) && pin.nbytes() as u64 == nbytes(part);
+            let fits = fits && (is_same || layout::is_raw(pin, object)?);
             if !fits {
                 let (theirs, mine) = (describe(part), describe(&mine));
                 let text = format!("part {index} is {theirs}; the memory for it is {mine}");
@@ -152,7 +170,12 @@ impl Pinned {
             }
             _ => skip(&mut runs, pending.taken - behind),
         };
-        debug_assert_eq!(left, 0);
+        let rest: u64 = runs.iter().map(|runs| runs.left() as u64).sum();
+        if left > 0 || Some(rest) != room.checked_sub(pending.taken) {
+            // An allocator, or whoever else has an array of its, may have changed its shape.
+            let text = "the memory that the message goes to has another size than it had";
+            return Err(PyValueError::new_err(text));
+        }
         // Before anything is taken from what has been read ahead.
         runs.iter().try_for_each(|runs| payload::check(runs, self.copying))?;
         pending.landing = None;

@@ -6,9 +6,9 @@ use pyo3::types::{PyDict, PyList};
 
 use super::allocate::{self, Allocation};
 use super::base::BaseChannel;
-use super::header::Maker;
+use super::header;
 use super::inbox::Pending;
-use super::landing::{Landing, Objects, Pinned, bytes_of};
+use super::landing::{Landing, Maker, Objects, Pinned, bytes_of};
 use super::message::nbytes;
 use crate::mem::Copying;
 use crate::py::errors::refused;
@@ -18,7 +18,7 @@ pub(super) enum Want {
     /// Nothing but the peer's hello.
     Hello,
     /// Its header; this makes the object of it.
-    Header(Maker),
+    Header(header::Maker),
     /// All of it, in new memory.
     Message(Allocation),
     /// All of it, in this memory. None once it is at work.
@@ -82,7 +82,12 @@ pub(super) fn make(
         };
         first = header.parts.iter().take_while(|&part| is_full(part)).count();
     }
-    let pinned = Landing::new(objects).pin(py, first, Copying::Allowed)?;
+    let before = pending.landing.as_ref().map(Landing::maker);
+    let maker = match (before, &allocation.allocator) {
+        (None | Some(Maker::Core), None) => Maker::Core,
+        _ => Maker::Allocator,
+    };
+    let pinned = Landing::new(objects, maker).pin(py, first, Copying::Allowed)?;
     pinned.check_made(header)?;
     Ok(pinned)
 }
