@@ -62,14 +62,13 @@ def _tree(dtype: Any) -> Any:
     }
 
 
-def _spec(tree: Any) -> Any:
+def _spec(tree: str | list[Any] | dict[str, Any]) -> Any:
     """What `numpy.dtype` takes for a tree of `_tree`."""
     if isinstance(tree, list):
         base, shape = tree
         return (_spec(base), tuple(shape))
     if isinstance(tree, dict):
-        fields = cast("dict[str, Any]", tree)
-        return {**fields, "formats": [_spec(item) for item in fields["formats"]]}
+        return {**tree, "formats": [_spec(item) for item in tree["formats"]]}
     return tree if tree[:1] in ("<", ">", "|") else _registered(tree)
 
 
