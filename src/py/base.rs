@@ -94,7 +94,7 @@ impl BaseStream {
     }
 
     fn describe(&self) -> String {
-        format!("peer={}", String::from_utf8_lossy(&self.socket.peer().url()))
+        format!("peer={}", convert::shown(&self.socket.peer().url()))
     }
 
     /// The text of an object of this class that stands for the stream.

@@ -12,8 +12,28 @@ use crate::mem::Copying;
 use crate::net::{Address, Keepalive, Options, Stats};
 use crate::sys::Credentials;
 
+/// Characters of a peer's words that are shown: about a line.
+const LINE: usize = 80;
+
 /// Longer than anybody waits, and short enough to be added to any moment.
 const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Words that a peer has chosen, for an error, a log or a terminal: on one line, which they cannot
+/// leave, and no longer than that.
+pub(super) fn shown(words: &[u8]) -> String {
+    let mut line = String::new();
+    for letter in String::from_utf8_lossy(words).chars() {
+        if line.len() >= LINE {
+            line.push_str("...");
+            break;
+        }
+        match letter {
+            '"' | '\'' => line.push(letter),
+            _ => line.extend(letter.escape_debug()),
+        }
+    }
+    line
+}
 
 /// `timeout=`: seconds, or None for ever.
 pub(super) fn timeout(timeout: Option<f64>) -> PyResult<Option<Duration>> {

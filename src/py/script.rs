@@ -34,6 +34,12 @@ pub(super) trait Script: Send {
     /// How far the call has come, for its user.
     fn progress(&self) -> &Arc<Progress>;
 
+    /// Whether it may end between two transfers, with nothing lost: then the time and signals are
+    /// looked at there, however many transfers a peer makes of one call.
+    fn may_pause(&self) -> bool {
+        false
+    }
+
     /// The exception to raise for one that a transfer has ended with.
     fn failed(&self, _py: Python<'_>, error: PyErr) -> PyErr {
         error
@@ -119,8 +125,10 @@ impl<S: Script> Following<S> {
             return Err(timed_out(py));
         }
         let mut moved = None;
+        let mut has_moved = false;
         loop {
             if let Some(moving) = &mut self.moving {
+                has_moved = true;
                 match moving.step(py).map_err(|error| self.script.failed(py, error))? {
                     Flow::Moved(bytes) => moved = Some(bytes),
                     flow => return Ok(flow),
@@ -143,6 +151,9 @@ impl<S: Script> Following<S> {
                 Next::Nap(time) => {
                     let waiter = Waiter::idle(py)?;
                     return Ok(Flow::Suspend(self.wait.nap(py, waiter.bind(py), time)?));
+                }
+                Next::Move(_) if has_moved && self.script.may_pause() && self.wait.is_over() => {
+                    return Err(timed_out(py));
                 }
                 Next::Move(job) => {
                     let stream = self.script.stream().clone_ref(py);
@@ -199,6 +210,8 @@ fn follow(
     deadline: Option<Instant>,
 ) -> PyResult<Py<PyAny>> {
     let mut moved = None;
+    let waits_until = deadline.filter(|&deadline| Instant::now() < deadline);
+    let mut has_moved = false;
     loop {
         match script.next(py, moved.take())? {
             Next::Done(value) => return Ok(value),
@@ -216,6 +229,12 @@ fn follow(
                 }
             }
             Next::Move(job) => {
+                if std::mem::replace(&mut has_moved, true) && script.may_pause() {
+                    py.check_signals()?;
+                    if waits_until.is_some_and(|deadline| deadline <= Instant::now()) {
+                        return Err(timed_out(py));
+                    }
+                }
                 let stream = script.stream().bind(py).clone();
                 let ran = run_until(&stream, job, deadline);
                 moved = Some(ran.map_err(|error| script.failed(py, error))?);

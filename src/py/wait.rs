@@ -141,6 +141,12 @@ impl Wait {
         self.timeout == Some(Duration::ZERO)
     }
 
+    /// Whether the time of an operation that may wait is over.
+    pub(super) fn is_over(&self) -> bool {
+        let is_past = |deadline| deadline <= Instant::now();
+        !self.is_over_at_once() && self.deadline.is_some_and(is_past)
+    }
+
     /// When its time is over.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadline

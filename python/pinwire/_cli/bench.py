@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import pinwire
 
 from .bench_peer import LARGEST, machine, take
-from .errors import printable
+from .errors import origin, printable
 from .wire import VERSION, field, hear, say
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ async def measure(address: str, seconds: float) -> bool:
             rows += [await _row(what, size, seconds, once, channel) for size in SIZES]
         await say(channel, "bye")
         print(table(rows))
-        print(
-            f"\n{channel.transport} to {channel.peer_address}\nhere:  {machine()}\nthere: {theirs}"
-        )
+        print(f"\n{channel.transport} to {origin(channel)}\nhere:  {machine()}\nthere: {theirs}")
     return True
 
 

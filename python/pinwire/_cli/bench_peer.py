@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pinwire
 
-from .errors import CommandError, PeerError, complain, reason
+from .errors import CommandError, PeerError, complain, origin, reason
 from .wire import check_version, field, hear, integer, say
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ async def serve(address: str) -> bool:
                     await channel.handshake(timeout=PATIENCE)
                     await serve_one(channel)
             except (CommandError, pinwire.Error, OSError) as error:
-                complain(f"{reason(error)} (with {channel.peer_address})")
+                complain(f"{reason(error)} (with {origin(channel)})")
     return True
 
 

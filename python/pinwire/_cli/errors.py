@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from pinwire import Channel
+
 LONGEST = 300
-"""Characters of a line that a peer may have written."""
+"""Characters of a line with a reason in it, some of which a peer may have written."""
+
+WORDS = 80
+"""Characters of what a peer has chosen alone, such as its address."""
 
 
 class CommandError(Exception):
@@ -29,10 +34,15 @@ class PeerError(CommandError):
     """The peer does not keep to the protocol; nothing it says from here on is believed."""
 
 
-def printable(text: str) -> str:
+def printable(text: str, longest: int = LONGEST) -> str:
     """On one line and without what a terminal would obey: file names are a peer's words."""
-    short = text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    short = text if len(text) <= longest else text[: longest - 3] + "..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+
+
+def origin(channel: Channel) -> str:
+    """Where a channel's peer is."""
+    return printable(channel.peer_address, WORDS)
 
 
 def reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pinwire
 
 from .digest import Digest
-from .errors import CommandError, PeerError, RefusedError, complain, reason
+from .errors import CommandError, PeerError, RefusedError, complain, origin, reason
 from .progress import Meter, Progress, progress
 from .store import Folder
 from .wire import PIECE, check_op, check_piece, check_size, check_version, field, hear, integer, say
@@ -57,7 +57,7 @@ async def receive_all(channel: Channel, folder: Folder, shown: Progress) -> bool
     try:
         return await _Session(channel, folder, shown).run()
     except (CommandError, pinwire.Error, OSError) as error:
-        complain(f"{reason(error)} (from {channel.peer_address})")
+        complain(f"{reason(error)} (from {origin(channel)})")
         if isinstance(error, PeerError):
             with contextlib.suppress(pinwire.Error, OSError):
                 await say(channel, "refuse", why=str(error))
@@ -77,7 +77,7 @@ class _Session:
             try:
                 await self._file(offer)
             except RefusedError as error:
-                complain(f"{error} (from {self._channel.peer_address})")
+                complain(f"{error} (from {origin(self._channel)})")
                 await say(self._channel, "refuse", why=str(error))
                 good, skipping = False, True
         return good

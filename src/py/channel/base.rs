@@ -13,7 +13,7 @@ use super::route::Route;
 use crate::net::{Direction, here};
 use crate::py::base::BaseStream;
 use crate::py::convert;
-use crate::py::errors::{busy, exception, os_error, refused, violated};
+use crate::py::errors::{busy, exception, incomplete, os_error, refused, violated};
 use crate::py::queue::Queue;
 use crate::py::transfer::CALL_ON_LOOP;
 use crate::wire::{HELLO_LEN, WireError};
@@ -32,13 +32,21 @@ pub(in crate::py) struct BaseChannel {
     route: Route,
     /// Who offers some to us.
     guest: Guest,
-    /// Why the peer has lost its connection.
-    violation: OnceLock<String>,
+    /// Why nothing more is received.
+    end: OnceLock<End>,
     /// What went wrong with a posted message, until somebody is told.
     failure: Mutex<Option<PyErr>>,
     pub(super) counters: Counters,
     /// Where memory of earlier messages waits for the next one.
     pub(super) pool: Arc<Pool>,
+}
+
+/// Why a channel gives out nothing more.
+enum End {
+    /// The peer broke the format, as this says.
+    Violation(String),
+    /// A message will never be complete, so whatever follows it cannot be told from its rest.
+    Loss,
 }
 
 #[derive(Default)]
@@ -71,7 +79,7 @@ impl BaseChannel {
             greeting,
             route,
             guest: Guest::new(host.is_some()),
-            violation: OnceLock::new(),
+            end: OnceLock::new(),
             failure: Mutex::new(None),
             counters: Counters::default(),
             pool: Pool::shared(),
@@ -137,8 +145,10 @@ impl BaseChannel {
 
     /// Take what has come; only one receive may have it.
     pub(super) fn take_inbox(&self, py: Python<'_>) -> PyResult<Box<Inbox>> {
-        if let Some(text) = self.violation.get() {
-            return Err(violated(py, text.clone()));
+        match self.end.get() {
+            Some(End::Violation(text)) => return Err(violated(py, text.clone())),
+            Some(End::Loss) => return Err(lost(py)),
+            None => {}
         }
         // Nobody gets what has been read ahead of a channel that is closed.
         self.stream.get().socket().fd().map_err(|error| exception(py, error, "the channel"))?;
@@ -153,17 +163,23 @@ impl BaseChannel {
 
     /// The peer broke the format, and loses its connection.
     pub(super) fn break_off(&self, py: Python<'_>, text: String) -> PyErr {
-        let _ = self.violation.set(text.clone());
+        let _ = self.end.set(End::Violation(text.clone()));
         self.stream.get().abort(py);
         violated(py, text)
     }
 
-    /// The same, for an error of the format.
+    /// A message will never be complete: nothing more is received.
+    pub(super) fn lose(&self, py: Python<'_>) -> PyErr {
+        let _ = self.end.set(End::Loss);
+        lost(py)
+    }
+
+    /// The same as `break_off`, for an error of the format.
     pub(super) fn break_off_for(&self, py: Python<'_>, error: &WireError) -> PyErr {
         match error {
             // It may be another program's, or a version that can say as much to its user.
             WireError::NotPinwire | WireError::Version { .. } => {
-                let _ = self.violation.set(error.to_string());
+                let _ = self.end.set(End::Violation(error.to_string()));
                 self.stream.get().close(py);
                 violated(py, error.to_string())
             }
@@ -190,6 +206,10 @@ impl BaseChannel {
     fn lock_inbox(&self) -> MutexGuard<'_, Option<Box<Inbox>>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lost(py: Python<'_>) -> PyErr {
+    incomplete(py, "the peer ended the channel in the middle of a message")
 }
 
 #[pymethods]
@@ -246,7 +266,7 @@ impl BaseChannel {
     #[getter]
     fn _lingers(&self) -> bool {
         self.greeting.theirs().is_none()
-            && self.violation.get().is_none()
+            && self.end.get().is_none()
             && self.stream.get().socket().handle().is_open()
     }
 

@@ -150,13 +150,12 @@ impl Inbox {
     /// has come: what has only been announced takes no memory.
     pub(super) fn read_ahead(&mut self, needed: usize) -> Job {
         let unread = self.end - self.start;
-        let wanted = needed.min(2 * unread).max(AHEAD);
-        let fits = self
-            .block
-            .as_ref()
-            .is_some_and(|block| block.len() >= wanted && (unread > 0 || block.len() == AHEAD));
-        if !fits || self.start > 0 {
-            self.make_room(wanted, fits);
+        // What has come is moved as often as it doubles, however little comes at a time.
+        let has_room = self.block.as_ref().is_some_and(|block| {
+            unread > 0 && self.end < block.len() && (self.start == 0 || unread > self.start)
+        });
+        if !has_room {
+            self.make_room(needed.min(2 * unread).max(AHEAD));
         }
         let block = self.block.as_ref().expect("made above");
         let free = block.region().skip(self.end);
@@ -172,9 +171,13 @@ impl Inbox {
     }
 
     /// Move what is unread to the front of the block, or of a new one.
-    fn make_room(&mut self, wanted: usize, fits: bool) {
+    fn make_room(&mut self, wanted: usize) {
         let unread = self.unread();
         let (from, len) = (unread.as_ptr(), unread.len());
+        let fits = self
+            .block
+            .as_ref()
+            .is_some_and(|block| block.len() >= wanted && (len > 0 || block.len() == AHEAD));
         let old = if fits { None } else { self.block.replace(Arc::new(Block::new(wanted))) };
         let to = self.block.as_ref().expect("there is one").region().base;
         // SAFETY: `len` bytes that were filled, to a block with room for them; the old one lives

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
 
 use super::{dtype, meta};
+use crate::py::convert;
 use crate::wire::{self, Order};
 
 /// What was received.
@@ -55,6 +56,7 @@ impl Message {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let (parts, nbytes) = (self.parts.bind(py).len(), self.header.payload);
         let meta = self.meta(py)?.into_bound(py).repr()?;
+        let meta = convert::shown(meta.to_cow()?.as_bytes());
         Ok(format!("<pinwire.Message parts={parts} nbytes={nbytes} meta={meta}>"))
     }
 
@@ -128,6 +130,7 @@ pub(super) fn nbytes(part: &wire::Part) -> u64 {
 
 /// For error messages.
 pub(super) fn describe(part: &wire::Part) -> String {
-    let dtype = String::from_utf8_lossy(&part.dtype);
-    format!("{dtype} of shape {:?}, {} bytes", part.shape.as_slice(), nbytes(part))
+    let dtype = convert::shown(&part.dtype);
+    let shape = convert::shown(format!("{:?}", part.shape.as_slice()).as_bytes());
+    format!("{dtype} of shape {shape}, {} bytes", nbytes(part))
 }

@@ -134,8 +134,7 @@ impl Receiving {
     }
 
     pub(super) fn ended_within(&self, py: Python<'_>) -> PyErr {
-        let text = "the peer ended the channel in the middle of a message";
-        self.closed(py).unwrap_or_else(|| incomplete(py, text))
+        self.closed(py).unwrap_or_else(|| self.channel.get().lose(py))
     }
 
     /// What to say if this end was closed meanwhile: a peer may have gone for that, and who has
@@ -201,6 +200,11 @@ impl Script for Receiving {
 
     fn progress(&self) -> &Arc<Progress> {
         &self.progress
+    }
+
+    /// What has come stays in the inbox, for the next call.
+    fn may_pause(&self) -> bool {
+        true
     }
 
     /// A loop that waits for a message ends when its channel is closed under it.
