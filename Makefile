@@ -105,7 +105,7 @@ test-core:
 
 # One version is enough for what the kernel decides, or other programs, or the core alone; the suite
 # for streams runs on each as part of `make wheel`.
-ABOUT_SYSTEM := host* loopback* bulk_storm* bulk_limits* layouts* wire* security* cli* examples* docs* \
+ABOUT_SYSTEM := dtype_numpy* host* loopback* bulk_storm* bulk_limits* layouts* wire* security* cli* examples* docs* \
 	channel_bombs* channel_lies* channel_recycling* threads_stress* testing* soak*
 but = --ignore=tests/python/dask $(1:%='--ignore-glob=tests/python/test_%')
 # What is about objects and arguments differs at the ends of their row, if at all.
