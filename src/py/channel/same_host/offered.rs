@@ -40,8 +40,13 @@ impl Incoming {
         Incoming { by_link, offer: None, link: Arc::downgrade(link) }
     }
 
+    /// None if the channel is closed.
+    fn link(&self) -> Option<Arc<Link>> {
+        self.link.upgrade().filter(|link| link.socket().handle().is_open())
+    }
+
     fn answer(&self, verdict: Verdict) {
-        if let Some(link) = self.link.upgrade() {
+        if let Some(link) = self.link() {
             link.answer(self.by_link.number, verdict);
         }
     }
@@ -58,7 +63,7 @@ impl Pending {
         if incoming.offer.is_some() {
             return Ok(None);
         }
-        let Some(link) = incoming.link.upgrade() else { return Ok(Some(Standing::Gone)) };
+        let Some(link) = incoming.link() else { return Ok(Some(Standing::Gone)) };
         let (by_link, parts) = (&incoming.by_link, &self.header.parts);
         // What another process has mapped may take its time, however little it is.
         match py.detach(|| link.read(by_link, parts)) {
@@ -105,7 +110,7 @@ impl Pending {
         end: u64,
     ) -> Option<(Vec<Region>, i32)> {
         let incoming = self.incoming.as_ref()?;
-        let (offer, pid) = (incoming.offer.as_ref()?, incoming.link.upgrade()?.pid());
+        let (offer, pid) = (incoming.offer.as_ref()?, incoming.link()?.pid());
         let mut runs = offer.runs.iter();
         let mut sources = Vec::new();
         let mut at = 0;
@@ -151,7 +156,7 @@ impl Pending {
     /// or the sender gone, the message is void.
     pub(in crate::py::channel) fn judge(&mut self, failure: Option<&io::Error>) -> Standing {
         let Some(incoming) = &self.incoming else { return Standing::Good };
-        let Some(link) = incoming.link.upgrade() else { return Standing::Gone };
+        let Some(link) = incoming.link() else { return Standing::Gone };
         match (link.check(incoming.by_link.number), failure) {
             (Err(lapse), _) => self.lapsed(lapse),
             (Ok(()), Some(error)) => {

@@ -59,12 +59,17 @@ enum Stage {
     Invited(Invited, Option<Instant>),
     /// Until when a message waits for the peer's welcome; None before one has.
     Linked(Way, Option<Instant>),
+    /// The stream is closed; and what was said last. The peer may have to find still that an
+    /// offer does not stand.
+    Ended(Reason, #[expect(dead_code, reason = "keeps the board")] Arc<Link>),
 }
 
 /// A link, and the stream that our sends hear answers by, once one has.
 struct Way {
     link: Arc<Link>,
     answers: Option<Py<BaseStream>>,
+    /// Whether this end has offered something.
+    offers: bool,
 }
 
 /// What whoever has a large message is to do.
@@ -96,13 +101,14 @@ impl Route {
     /// Whether our messages go over the socket, for good.
     pub(in crate::py::channel) fn is_socket(&self) -> bool {
         let state = self.lock();
-        state.given_up.is_some() || matches!(state.stage, Stage::Socket(_))
+        state.given_up.is_some() || matches!(state.stage, Stage::Socket(_) | Stage::Ended(..))
     }
 
     /// Whether there is a link that something may go by, one way or the other.
     pub(in crate::py::channel) fn is_linked(&self) -> bool {
         let state = self.lock();
-        matches!(&state.stage, Stage::Linked(way, _) if state.given_up.is_none() || way.link.was_read())
+        let Stage::Linked(way, _) = &state.stage else { return false };
+        way.link.was_read() || (way.offers && state.given_up.is_none())
     }
 
     /// How our messages go, in words.
@@ -175,14 +181,11 @@ impl Route {
         if matches!(state.stage, Stage::Linked(..)) {
             return false;
         }
-        if matches!(state.stage, Stage::Socket(_)) {
+        if matches!(state.stage, Stage::Socket(_) | Stage::Ended(..)) {
             return true;
         }
         state.stage = match Link::follow(invitation, &options(channel)) {
-            Ok(link) => {
-                let link = Arc::new(link);
-                Stage::Linked(Way { link, answers: None }, None)
-            }
+            Ok(link) => Stage::Linked(Way::new(link), None),
             Err(error) => Stage::Socket(refused_by_system(&error)),
         };
         true
@@ -210,13 +213,20 @@ impl Route {
     }
 }
 
+impl Way {
+    fn new(link: Link) -> Way {
+        Way { link: Arc::new(link), answers: None, offers: false }
+    }
+}
+
 impl State {
     fn describe(&self) -> Reason {
         match (&self.given_up, &self.stage) {
-            (Some(reason), _) | (None, Stage::Socket(reason)) => reason.clone(),
-            (None, Stage::Untried(_)) => "untried".into(),
+            (Some(reason), _) => reason.clone(),
+            (None, Stage::Socket(reason) | Stage::Ended(reason, _)) => reason.clone(),
             (None, Stage::Invited(..)) => "the peer has not answered".into(),
-            (None, Stage::Linked(..)) => "in use".into(),
+            (None, Stage::Linked(way, _)) if way.offers => "in use".into(),
+            (None, Stage::Untried(_) | Stage::Linked(..)) => "untried".into(),
         }
     }
 
@@ -232,7 +242,7 @@ impl State {
         self.look(options);
         match &mut self.stage {
             _ if self.given_up.is_some() => Turn::Send,
-            Stage::Untried(_) | Stage::Socket(_) => Turn::Send,
+            Stage::Untried(_) | Stage::Socket(_) | Stage::Ended(..) => Turn::Send,
             Stage::Invited(invited, None) => {
                 self.ours = Some(invited.invitation().name);
                 Turn::Invite(invited.invitation().encode().into_boxed_slice())
@@ -243,7 +253,10 @@ impl State {
                 Turn::Send
             }
             Stage::Linked(way, until) => match way.link.hear() {
-                Heard::Welcome => Turn::Offer(Arc::clone(&way.link)),
+                Heard::Welcome => {
+                    way.offers = true;
+                    Turn::Offer(Arc::clone(&way.link))
+                }
                 Heard::Nothing => {
                     wait_until(*until.get_or_insert_with(|| Instant::now() + PATIENCE))
                 }
@@ -266,9 +279,7 @@ impl State {
         };
         self.stage = match visit {
             Ok(Visit::Nobody) => return,
-            Ok(Visit::Joined(link)) => {
-                Stage::Linked(Way { link: Arc::new(link), answers: None }, None)
-            }
+            Ok(Visit::Joined(link)) => Stage::Linked(Way::new(link), None),
             Ok(Visit::Refused(errno)) => Stage::Socket(unreadable(errno)),
             Err(error) => Stage::Socket(refused_by_system(&error)),
         };
@@ -277,16 +288,15 @@ impl State {
 
 impl Attached for Route {
     fn end(&self, py: Python<'_>) {
-        let ended = {
-            let mut state = self.lock();
-            let reason = state.describe();
-            std::mem::replace(&mut state.stage, Stage::Socket(reason))
-        };
-        if let Stage::Linked(way, _) = ended {
-            match way.answers {
-                Some(answers) => answers.get().close(py),
-                None => drop(way.link.socket().handle().close()),
-            }
+        let mut state = self.lock();
+        let reason = state.describe();
+        let ended = std::mem::replace(&mut state.stage, Stage::Socket(reason.clone()));
+        let Stage::Linked(Way { link, answers, .. }, _) = ended else { return };
+        state.stage = Stage::Ended(reason, Arc::clone(&link));
+        drop(state);
+        match answers {
+            Some(answers) => answers.get().close(py),
+            None => drop(link.socket().handle().close()),
         }
     }
 
