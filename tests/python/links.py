@@ -147,8 +147,12 @@ class Invitation(NamedTuple):
 
     def dial(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # Without a timeout: with one it would not wait where there are others before it.
-        sock.connect(self.address)
+        try:
+            # Without a timeout: with one it would not wait where there are others before it.
+            sock.connect(self.address)
+        except OSError:
+            sock.close()
+            raise
         sock.settimeout(PATIENCE)
         return sock
 

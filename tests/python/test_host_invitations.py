@@ -293,8 +293,9 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
     listener.listen()
     print("listens", flush=True)
     with listener.accept()[0] as link:
-        print(link.recv(1000).hex(), flush=True)
+        join = link.recv(1000)
         link.send(bytes.fromhex(sys.argv[2]))
+        print(join.hex(), flush=True)
         print(link.recv(1000).hex(), flush=True)
 """
 

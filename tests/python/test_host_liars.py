@@ -77,7 +77,7 @@ OTHERS = {
     "of-the-next": (record([(1, 8), (9, 4)], [1, 2]), [8, 8], [1, 1], "more runs than there are"),
     "another-part": (record([(1, 8)], [1, 0]), [8, 8], [0, 1], "does not come by the link"),
     "one-part-more": (record([(1, 8)], [1, 0]), [8, 8], [1, 1], "do not make up their part"),
-    "fewer-parts": (record([(1, 8)], [0, 0, 1]), [8], None, "more runs than there are"),
+    "fewer-parts": (record([(1, 8)], [0, 0, 1]), [8], None, "do not make up their part"),
     "no-count": (b"", [8], None, "an offer of another length"),
     "cut": (record([(1, 8)])[:-1], [8], None, "an offer of another length"),
     "too-many-runs": (record([(1, 1)] * 65537), [65537], None, "65537 runs of memory, and 65536"),
