@@ -5,7 +5,7 @@
 //! `handle` is a descriptor that any thread may close, `socket` adds directions, their turns and the
 //! torn state, `listener` is one that accepts. `address`, `options` and `error` are what they say;
 //! `connect` is the race of RFC 8305 as steps, `loopback` takes BBR off connections that stay on this
-//! machine, and `neighbour` is how two processes of one host come to know each other.
+//! machine, and `same_host` is how two processes of one host come to know each other.
 
 mod address;
 mod connect;
@@ -14,9 +14,9 @@ mod file;
 mod handle;
 mod listener;
 mod loopback;
-mod neighbour;
 mod options;
 mod pull;
+mod same_host;
 mod socket;
 mod transfer;
 
@@ -26,8 +26,8 @@ pub use error::{Error, reason};
 pub use file::FileRange;
 pub use handle::{Handle, Sleeper};
 pub use listener::Listener;
-pub use neighbour::{Invited, Lease, Neighbour, here, unreadable};
 pub use options::{Keepalive, Options};
 pub use pull::{Failure, Piece, Pull, Window};
+pub use same_host::{Heard, Invited, Lapse, Link, Unread, Visit, here};
 pub use socket::{Direction, Opened, Socket, Stats, Torn, Turn};
 pub use transfer::{Call, Goal, Payload, Progress, State, Transfer};

@@ -1,4 +1,3 @@
-use std::any::Any;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -19,35 +18,39 @@ pub(super) struct BaseStream {
     socket: Arc<Socket>,
     /// One for each direction that has waited on a loop.
     waiters: [OnceLock<Py<Waiter>>; 2],
-    /// Streams that end with this one.
-    attached: Mutex<Vec<Attached>>,
+    /// What ends with this one.
+    attached: Mutex<Vec<Arc<dyn Attached>>>,
 }
 
-/// A stream, and what else goes when it is closed.
-type Attached = (Py<BaseStream>, Option<Arc<dyn Any + Send + Sync>>);
+/// What goes when a stream is closed, at once, whoever else still knows it.
+pub(super) trait Attached: Send + Sync {
+    /// Let go of every descriptor.
+    fn end(&self, py: Python<'_>);
+
+    /// Visit the Python objects it holds. Nobody else who has it does.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+}
 
 impl BaseStream {
     pub(super) fn new(socket: Arc<Socket>) -> BaseStream {
         BaseStream { socket, waiters: Default::default(), attached: Mutex::default() }
     }
 
-    /// A stream that ends with this one; not with a transfer of its own.
-    pub(super) fn attach(
-        &self,
-        py: Python<'_>,
-        socket: Arc<Socket>,
-        with_it: Option<Arc<dyn Any + Send + Sync>>,
-    ) -> PyResult<Py<BaseStream>> {
-        let stream = Py::new(py, BaseStream::new(socket))?;
-        self.lock_attached().push((stream.clone_ref(py), with_it));
+    /// Have something end with this stream.
+    pub(super) fn attach(&self, py: Python<'_>, with_it: Arc<dyn Attached>) {
+        self.lock_attached().push(with_it);
         if !self.socket.handle().is_open() {
             // Meanwhile, perhaps before it was attached.
-            self.close(py);
+            self.end_attached(py);
         }
-        Ok(stream)
     }
 
-    fn lock_attached(&self) -> MutexGuard<'_, Vec<Attached>> {
+    fn end_attached(&self, py: Python<'_>) {
+        let attached = std::mem::take(&mut *self.lock_attached());
+        attached.iter().for_each(|attached| attached.end(py));
+    }
+
+    fn lock_attached(&self) -> MutexGuard<'_, Vec<Arc<dyn Attached>>> {
         self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -83,10 +86,7 @@ impl BaseStream {
             Waiter::retire(waiter.bind(py));
         }
         drop(fd);
-        let attached = std::mem::take(&mut *self.lock_attached());
-        for (stream, _) in attached {
-            stream.get().close(py);
-        }
+        self.end_attached(py);
     }
 
     fn fd(&self, py: Python<'_>) -> PyResult<Arc<OwnedFd>> {
@@ -119,6 +119,9 @@ impl BaseStream {
             self.unregister(py, Direction::Send);
             self.unregister(py, Direction::Receive);
         });
+        if fd.is_ok() {
+            self.end_attached(py);
+        }
         fd.map_err(|error| exception(py, error, "the stream"))
     }
 
@@ -210,7 +213,7 @@ impl BaseStream {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.waiters.iter().try_for_each(|waiter| visit.call(waiter.get()))?;
         match self.attached.try_lock() {
-            Ok(attached) => attached.iter().try_for_each(|(stream, _)| visit.call(stream)),
+            Ok(attached) => attached.iter().try_for_each(|attached| attached.traverse(&visit)),
             Err(_) => Ok(()),
         }
     }

@@ -18,8 +18,10 @@ pub use linux::{
     accept, peer_credentials, received_in_all, send_file, set_keepalive_idle, set_time_slice,
 };
 pub use map::{HUGE_PAGE, Mapping};
-pub use peer::{boot_id, has_ended, network_namespace, peek, peer_process, random, read_process};
-pub use process::{effective_user, forks, in_main_thread};
+pub use peer::{
+    boot_id, network_namespace, peek, random, read_process, receive_packet, tell_senders,
+};
+pub use process::{descriptor_limit, effective_user, forks, in_main_thread, overflow_user};
 pub use unix::{
     Credentials, Interest, duplicate, file_size, getsockopt, is_nonblocking,
     leave_signals_to_others, poll, read_at, receive, receive_bytes, send, send_bytes,

@@ -3,18 +3,15 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
-use std::time::Duration;
 
 use libc::c_int;
 
-use super::unix::{Interest, check, getsockopt, poll, retry};
+use super::Credentials;
+use super::unix::{check, retry, setsockopt};
 use crate::mem::Region;
-
-/// The option of a unix socket that gives a descriptor of the peer's process (Linux 6.5); libc has
-/// no name for it.
-const SO_PEERPIDFD: c_int = 77;
 
 /// Copy memory of another process (process_vm_readv(2)): the bytes of `from`, which are addresses
 /// there, to `to`, both one region after the other. Gives how many; fewer than there are if not all
@@ -41,18 +38,46 @@ pub fn peek(pid: i32, address: u64, into: &mut [u8]) -> io::Result<usize> {
     unsafe { read_process(pid, &[to], &[from]) }
 }
 
-/// The process at the other end of a unix socket, as it was when that was opened (SO_PEERPIDFD).
-pub fn peer_process(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let mut raw = [0; 4];
-    getsockopt(fd, libc::SOL_SOCKET, SO_PEERPIDFD, &mut raw)?;
-    // SAFETY: the kernel has just made this descriptor for us alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(c_int::from_ne_bytes(raw)) })
+/// Whether packets that come tell who has sent them (SO_PASSCRED, unix(7)); what a listener says
+/// goes for those who connect to it.
+pub fn tell_senders(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    let value = c_int::from(on).to_ne_bytes();
+    setsockopt(fd, libc::SOL_SOCKET, libc::SO_PASSCRED, Ok(&value))
 }
 
-/// Whether the process of such a descriptor has ended (pidfd_open(2)).
-pub fn has_ended(process: &OwnedFd) -> bool {
-    let ready = poll([(process.as_fd(), Interest::Read)], Some(Duration::ZERO));
-    ready.is_ok_and(|[ended]| ended)
+/// The next packet without blocking: bytes that it has, which may be more than there is room for,
+/// and who has sent it, as far as `tell_senders` was asked for. The user is the real one. Of
+/// descriptors that come with it none is kept.
+pub fn receive_packet(
+    fd: BorrowedFd<'_>,
+    into: &mut [u8],
+) -> io::Result<(usize, Option<Credentials>)> {
+    // Aligned as a cmsghdr, with room for credentials alone: what else comes is closed by the kernel.
+    const CONTROL: usize = size_of::<libc::cmsghdr>() + size_of::<libc::ucred>();
+    let mut control = [0u64; CONTROL.div_ceil(8)];
+    let mut window = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+    // SAFETY: all zeroes is a msghdr without anything.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = &raw mut window;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = CONTROL;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC | libc::MSG_TRUNC;
+    // SAFETY: the slice is the caller's alone, `control` ours, and both outlive the call, as what
+    // `message` points at does.
+    let len = retry(|| unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, flags) })?;
+    // SAFETY: the kernel has filled in `message`, whose control data is aligned and ours.
+    let from = unsafe {
+        libc::CMSG_FIRSTHDR(&raw const message)
+            .as_ref()
+            .filter(|header| {
+                header.cmsg_level == libc::SOL_SOCKET
+                    && header.cmsg_type == libc::SCM_CREDENTIALS
+                    && header.cmsg_len >= CONTROL
+            })
+            .map(|header| libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned())
+    };
+    Ok((len, from.map(|from| Credentials { pid: from.pid, uid: from.uid, gid: from.gid })))
 }
 
 /// Which boot of which machine this is (random(4)).

@@ -1,8 +1,9 @@
 #![allow(unsafe_code)] // Calls into libc.
 
 use std::cell::Cell;
-use std::sync::Once;
+use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Once, OnceLock};
 
 /// How often this process, or one it descends from, was forked since `forks` was first asked.
 static FORKS: AtomicU32 = AtomicU32::new(0);
@@ -31,6 +32,24 @@ pub fn forks() -> u32 {
 pub fn effective_user() -> u32 {
     // SAFETY: it takes no arguments and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// The number that stands for users who have none in this user namespace
+/// (`/proc/sys/kernel/overflowuid`, user_namespaces(7)): two who have it need not be the same.
+pub fn overflow_user() -> u32 {
+    static USER: OnceLock<u32> = OnceLock::new();
+    *USER.get_or_init(|| {
+        let text = fs::read_to_string("/proc/sys/kernel/overflowuid").ok();
+        text.and_then(|text| text.trim().parse().ok()).unwrap_or(65534)
+    })
+}
+
+/// How many descriptors this process may have (RLIMIT_NOFILE, getrlimit(2)).
+pub fn descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` outlives the call, which cannot fail with such arguments.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    limit.rlim_cur
 }
 
 /// Whether this is the thread the process started with, to which the kernel hands signals first.

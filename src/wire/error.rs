@@ -41,6 +41,10 @@ pub enum WireError {
 }
 
 /// Refuse an announced number that is over its limit.
-pub(super) fn within(what: &'static str, announced: u64, limit: u64) -> Result<(), WireError> {
+pub(in crate::wire) fn within(
+    what: &'static str,
+    announced: u64,
+    limit: u64,
+) -> Result<(), WireError> {
     if announced > limit { Err(WireError::TooMuch { what, announced, limit }) } else { Ok(()) }
 }

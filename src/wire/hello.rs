@@ -4,7 +4,7 @@ use super::WireError;
 use super::error::within;
 
 /// The version of the format that is written here.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Bytes of a hello without extensions.
 pub const HELLO_LEN: usize = 24;

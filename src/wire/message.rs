@@ -3,8 +3,7 @@ use rmpv::Value;
 use smallvec::SmallVec;
 
 use super::error::within;
-use super::offer::OFFER_LEN;
-use super::{Invitation, Offer, Part, WireError, meta};
+use super::{ByLink, Invitation, Part, WireError, meta};
 
 /// Bytes of a header that are always there.
 pub const PREFIX_LEN: usize = 24;
@@ -48,8 +47,8 @@ pub struct Header {
     pub meta: Value,
     /// Bytes of all parts together.
     pub payload: u64,
-    /// Where some of them lie, to a peer on the same host.
-    pub offer: Option<Offer>,
+    /// Which of them come by the link, to a peer on the same host.
+    pub by_link: Option<ByLink>,
 }
 
 /// How far a header has come.
@@ -74,24 +73,22 @@ impl Header {
         within("bytes of padding", padding, Limits::PADDING)?;
         check_kind(kind, &parts)?;
         let payload = payload(&parts)?;
-        Ok(Header { kind, parts, meta, payload, offer: None })
+        Ok(Header { kind, parts, meta, payload, by_link: None })
     }
 
     /// Bytes that it takes without its meta.
     #[expect(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
-        let offer = self.offer.as_ref();
-        let offer = offer
-            .map_or(0, |offer| OFFER_LEN + Offer::tail_len(self.parts.len(), offer.runs.len()));
-        PREFIX_LEN + offer + self.parts.iter().map(Part::len).sum::<usize>()
+        let by_link = self.by_link.as_ref().map_or(0, |_| ByLink::len(self.parts.len()));
+        PREFIX_LEN + by_link + self.parts.iter().map(Part::len).sum::<usize>()
     }
 
     /// Append the bytes to send.
     pub fn encode(&self, to: &mut Vec<u8>) -> Result<(), WireError> {
         let start = to.len();
         to.resize(start + PREFIX_LEN, 0);
-        if let Some(offer) = &self.offer {
-            offer.encode_head(to);
+        if let Some(by_link) = &self.by_link {
+            by_link.encode(to);
         }
         let before_parts = to.len();
         self.parts.iter().for_each(|part| part.encode(to));
@@ -101,14 +98,11 @@ impl Header {
         meta::encode(&self.meta, to);
         let meta = (to.len() - before_meta) as u64;
         within("bytes of meta", meta, Limits::META)?;
-        if let Some(offer) = &self.offer {
-            offer.encode_tail(to);
-        }
         let kind = match self.kind {
             Kind::Arrays => 1,
             Kind::Object => 2,
         };
-        let flags = if self.offer.is_some() { OFFERED } else { 0 };
+        let flags = if self.by_link.is_some() { OFFERED } else { 0 };
         let counts = [self.parts.len() as u32, descriptions as u32, meta as u32];
         put_prefix(&mut &mut to[start..start + PREFIX_LEN], kind, flags, counts, self.payload);
         Ok(())
@@ -138,22 +132,13 @@ impl Header {
         within("parts", parts, Limits::PARTS)?;
         within("bytes of descriptions", descriptions, Limits::DESCRIPTIONS)?;
         within("bytes of meta", meta, Limits::META)?;
-        let mut head = PREFIX_LEN;
-        let mut tail = 0;
-        let mut offered = None;
-        if flags & OFFERED != 0 {
-            head += OFFER_LEN;
-            let Some(offer) = bytes.get(PREFIX_LEN..head) else { return Ok(Parsed::Needs(head)) };
-            let (ticket, runs) = Offer::parse_head(offer)?;
-            tail = Offer::tail_len(parts as usize, runs);
-            offered = Some(ticket);
-        }
-        let len = head + (descriptions + meta) as usize + tail;
+        let offered = if flags & OFFERED != 0 { ByLink::len(parts as usize) } else { 0 };
+        let head = PREFIX_LEN + offered;
+        let len = head + (descriptions + meta) as usize;
         if bytes.len() < len {
             return Ok(Parsed::Needs(len));
         }
-        let (mut descriptions, rest) = bytes[head..len].split_at(descriptions as usize);
-        let (meta, tail) = rest.split_at(meta as usize);
+        let (mut descriptions, meta) = bytes[head..len].split_at(descriptions as usize);
         // Not from `parts`: a part takes 8 bytes at least, and the number may lie.
         let mut all = SmallVec::with_capacity((parts as usize).min(descriptions.len() / 8));
         let mut padding = 0;
@@ -171,15 +156,16 @@ impl Header {
             return Err(WireError::Nonsense("the parts do not make up the payload"));
         }
         let meta = meta::decode(meta)?;
-        let offer = offered.map(|ticket| Offer::parse_tail(ticket, tail, &all)).transpose()?;
-        let header = Header { kind, parts: all, meta, payload: announced, offer };
+        let by_link = &bytes[PREFIX_LEN..head];
+        let by_link = if by_link.is_empty() { None } else { Some(ByLink::parse(by_link)?) };
+        let header = Header { kind, parts: all, meta, payload: announced, by_link };
         Ok(Parsed::Header(header, len))
     }
 }
 
 /// What every frame begins with: what it is, its flags, numbers of parts and of the bytes of what
 /// follows, and bytes of its payload.
-pub(super) fn put_prefix(
+pub(in crate::wire) fn put_prefix(
     to: &mut impl BufMut,
     kind: u8,
     flags: u32,

@@ -182,7 +182,7 @@ async def exchange(sender: Any, receiver: Any, data: Any, meta: Any = None, **op
 
 def hello(*, max_message_bytes: int = 1 << 32, objects: bool = False) -> bytes:
     """What an end says first, by somebody else than pinwire."""
-    return b"\x89PWIRE\r\n" + struct.pack("<BBHIQ", 1, 1, 0, int(objects), max_message_bytes)
+    return b"\x89PWIRE\r\n" + struct.pack("<BBHIQ", 2, 2, 0, int(objects), max_message_bytes)
 
 
 def frame(payload: Any) -> bytes:

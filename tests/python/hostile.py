@@ -32,8 +32,8 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 
 def hello(
-    lowest: int = 1,
-    highest: int = 1,
+    lowest: int = 2,
+    highest: int = 2,
     *,
     extensions: bytes = b"",
     flags: int = 0,

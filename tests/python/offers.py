@@ -5,29 +5,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import itertools
 import os
-import socket
-import struct
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hostile import header, hello, part, prefix, take
+from links import (
+    ANSWER,
+    HELLO_LEN,
+    INVITATION_LEN,
+    JOIN,
+    SAME_HOST,
+    Board,
+    Invitation,
+    Place,
+    accepted,
+    at,
+    host,
+    invitation,
+    inviting,
+    offer,
+    place_in,
+    record,
+    welcome,
+)
 from support import PATIENCE, pattern
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    import socket
+    from collections.abc import AsyncIterator
 
     from channels import Channels
-
-SAME_HOST = 2
-OFFERED = 1 << 8
-INVITATION = 3
-DONE, PROGRESS, UNREADABLE = 1, 2, 3
-NONCE = bytes(range(100, 132))
-SECRET = bytes(range(32))
-HELLO_LEN = 24 + 28
-INVITATION_LEN = 24 + 88
 
 SIZE = 1 << 19
 """Bytes of a message: just enough that a channel offers it."""
@@ -36,122 +43,19 @@ DATA = pattern(SIZE)
 END = (1 << 64) - 1
 KERNEL = 0xFFFF_8000_0000_0000
 
-_doors = itertools.count()
-
-
-def host(boot: bytes | None = None, network: int | None = None) -> bytes:
-    """The extension of a hello that says where its end is: here, unless it lies."""
-    text = Path("/proc/sys/kernel/random/boot_id").read_text()
-    boot = boot or bytes.fromhex(text.strip().replace("-", ""))
-    network = network or Path("/proc/self/ns/net").stat().st_ino
-    return struct.pack("<HH16sQ", 1, 24, boot, network)
-
 
 def neighbours_hello(extensions: bytes | None = None, flags: int = SAME_HOST) -> bytes:
     return hello(flags=flags, extensions=host() if extensions is None else extensions)
 
 
-class Memory:
-    """Bytes at an address, behind what a receiver looks for in the memory of who offers them."""
+class Memory(Board):
+    """Bytes at an address, and a board that offers them."""
 
-    def __init__(self, data: bytes, ticket: int = 1) -> None:
-        self.nbytes = len(data)
-        self._block = ctypes.create_string_buffer(NONCE + bytes(8) + data, 40 + len(data))
-        self.shown = ctypes.addressof(self._block)
-        self.address = self.shown + 40
-        self.stand(ticket)
-
-    def stand(self, ticket: int) -> None:
-        """The offer of this ticket stands."""
-        ctypes.memmove(self.shown + 32, struct.pack("=Q", ticket), 8)
-
-    def forget(self) -> None:
-        """No process has the nonce any more."""
-        ctypes.memset(self.shown, 0, 32)
-
-
-def at(address: int, length: int) -> bytes:
-    """What this process has there."""
-    return ctypes.string_at(address, length)
-
-
-class Invitation(NamedTuple):
-    """Where to answer, and where to look."""
-
-    name: bytes
-    secret: bytes
-    address: int
-    nonce: bytes
-
-    def frame(self) -> bytes:
-        fields = struct.pack("<16s32sQ32s", *self)
-        return prefix(0, 0, len(fields), 0, kind=INVITATION) + fields
-
-    @property
-    def door(self) -> str:
-        return "\0pinwire-" + self.name.hex()
-
-    @property
-    def ticket(self) -> int:
-        """The offer that stands, of a sender in this process."""
-        assert at(self.address, 32) == self.nonce
-        return struct.unpack("=Q", at(self.address + 32, 8))[0]
-
-
-def invitation(frame: bytes) -> Invitation:
-    assert frame[:24] == prefix(0, 0, 88, 0, kind=INVITATION)
-    return Invitation(*struct.unpack("<16s32sQ32s", frame[24:]))
-
-
-def inviting(address: int, nonce: bytes = NONCE) -> Invitation:
-    """One with a door that nobody else has."""
-    name = struct.pack("<QQ", os.getpid(), next(_doors))
-    return Invitation(name, SECRET, address, nonce)
-
-
-def door(invited: Invitation, backlog: int = 16) -> socket.socket:
-    """The socket that an invitation leads to."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.settimeout(PATIENCE)
-    listener.bind(invited.door)
-    listener.listen(backlog)
-    return listener
-
-
-def dial(invited: Invitation) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX)
-    # Without a timeout: with one it would not wait where there are others before the door.
-    sock.connect(invited.door)
-    sock.settimeout(PATIENCE)
-    return sock
-
-
-def answer(ticket: int, verdict: int, value: int = 0) -> bytes:
-    return struct.pack("<QQQ", ticket, verdict, value)
-
-
-def offer(
-    runs: Iterable[tuple[int, int]],
-    sizes: Sequence[int],
-    *,
-    ticket: int = 1,
-    counts: Sequence[int] | None = None,
-    announced: int | None = None,
-    reserved: int = 0,
-) -> bytes:
-    """A message of arrays of bytes that lie in runs of (address, length).
-
-    With `announced` runs of which there may be others, and `counts` of them for each part, which
-    are all of them for the first one by default.
-    """
-    runs = list(runs)
-    counts = [len(runs)] + [0] * (len(sizes) - 1) if counts is None else counts
-    announced = len(runs) if announced is None else announced
-    descriptions = b"".join(part("|u1", [size], 1) for size in sizes)
-    head = prefix(len(sizes), len(descriptions), 0, sum(sizes), kind=1 | OFFERED)
-    head += struct.pack("<QII", ticket, announced, reserved)
-    tail = struct.pack(f"<{len(counts)}I", *counts)
-    return head + descriptions + tail + b"".join(struct.pack("<QQ", *run) for run in runs)
+    def __init__(self, data: bytes, number: int = 1) -> None:
+        super().__init__()
+        self._data = ctypes.create_string_buffer(data, len(data))
+        self.run = (ctypes.addressof(self._data), len(data))
+        self.stand(number, record([self.run]))
 
 
 def plain(data: bytes) -> bytes:
@@ -175,33 +79,31 @@ async def received(channel: Any) -> bytes:
 
 
 class Sender(NamedTuple):
-    """A raw peer that has invited a channel, which has come."""
+    """A raw peer that has invited a channel, which has joined."""
 
     sock: socket.socket
-    answers: socket.socket
+    link: socket.socket
     channel: Any
     memory: Memory
 
     def heard(self) -> tuple[int, int, int]:
         """The next answer."""
-        return struct.unpack("<QQQ", take(self.answers, 24))
+        return ANSWER.unpack(self.link.recv(100))
 
 
 @contextlib.asynccontextmanager
-async def inviter(
-    face: Channels, memory: Memory, lie: Invitation | None = None
-) -> AsyncIterator[Sender]:
-    """A raw sender at whose door a channel has been: by one message that is no large one."""
+async def inviter(face: Channels, memory: Memory) -> AsyncIterator[Sender]:
+    """A raw sender whose invitation a channel has followed: by one message that is no large one."""
     async with face.raw(same_host="auto") as (sock, channel):
-        invited = lie or inviting(memory.shown)
-        with door(invited) as listener:
+        invited = inviting()
+        with invited.listen() as listener:
             sock.sendall(neighbours_hello() + invited.frame() + prefix(0, 0, 0, 0))
             assert (await channel.recv()).nbytes == 0
-            answers = listener.accept()[0]
-        with answers:
-            answers.settimeout(PATIENCE)
-            assert take(answers, 32) == invited.secret
-            yield Sender(sock, answers, channel, memory)
+            link, join = accepted(listener)
+        with link:
+            assert JOIN.unpack(join)[:2] == (invited.secret, 0)
+            link.send(welcome(memory))
+            yield Sender(sock, link, channel, memory)
 
 
 class Receiver:
@@ -217,14 +119,16 @@ class Receiver:
     async def invited(self) -> Invitation:
         return invitation(await taken(self.sock, INVITATION_LEN))
 
-    async def offered(self) -> int:
-        """The ticket of the next message, all of which is offered."""
-        frame = await taken(self.sock, len(offer([(1, SIZE)], [SIZE])))
-        (ticket,) = struct.unpack_from("<Q", frame, 24)
-        (address,) = struct.unpack_from("<Q", frame, len(frame) - 16)
-        assert frame == offer([(address, SIZE)], [SIZE], ticket=ticket)
+    async def offered(self, place: Place) -> int:
+        """The number of the next message, all of which is offered."""
+        frame = await taken(self.sock, len(offer([SIZE])))
+        number = int.from_bytes(frame[24:32], "little")
+        assert frame == offer([SIZE], number=number)
+        assert place.number == number
+        address = int.from_bytes(place.record[8:16], "little")
+        assert place.record == record([(address, SIZE)])
         assert at(address, SIZE) == DATA
-        return ticket
+        return number
 
     async def has_sent(self) -> bool:
         """Whether the next message comes by the socket."""
@@ -242,8 +146,27 @@ async def invitee(
         yield Receiver(sock, channel)
 
 
-def told(invited: Invitation, verdict: int = DONE, value: int = 0) -> socket.socket:
-    """The way by which a sender has been told that it can be read, or something else."""
-    sock = dial(invited)
-    sock.sendall(invited.secret + answer(0, verdict, value))
-    return sock
+class Joined(NamedTuple):
+    """A link that a raw receiver has joined."""
+
+    link: socket.socket
+    board: Board
+    place: Place
+
+
+@contextlib.asynccontextmanager
+async def joined(invited: Invitation) -> AsyncIterator[Joined]:
+    board = Board()
+    with invited.dial() as link:
+        link.send(invited.join(board))
+        came = await asyncio.to_thread(link.recv, 1000)
+        yield Joined(link, board, place_in(came))
+
+
+def refused(invited: Invitation, errno: int) -> socket.socket:
+    """A visitor that has said why it does not join."""
+    link = invited.dial()
+    link.send(invited.join(Board(), errno))
+    return link
+
+

@@ -110,7 +110,7 @@ import os, socket, struct, pinwire, pinwire.blocking
 
 theirs, ours = socket.socketpair()
 channel = pinwire.blocking.Channel(pinwire.blocking.Stream.from_socket(ours))
-theirs.sendall(b"\\x89PWIRE\\r\\n" + struct.pack("<BBHIQ", 1, 1, 0, 0, 1 << 62))
+theirs.sendall(b"\\x89PWIRE\\r\\n" + struct.pack("<BBHIQ", 2, 2, 0, 0, 1 << 62))
 
 def announce(dtype, itemsize, extent, count=1):
     one = struct.pack("<IcBH", itemsize, b"C", 1, len(dtype)) + dtype + struct.pack("<Q", extent)

@@ -36,10 +36,11 @@ STRANGERS = {
     "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
     "random": bytes((i * i * 31 + 7) % 251 for i in range(4096)),
     "text-mode": MAGIC.replace(b"\r\n", b"\n") + hello()[8:],
-    "older": hello(0, 0),
-    "newer": hello(2, 255),
+    "older": hello(1, 1),
+    "oldest": hello(0, 0),
+    "newer": hello(3, 255),
     "reversed": hello(255, 0),
-    "extensions": struct.pack("<8sBBHIQ", MAGIC, 1, 1, 4097, 0, 1) + bytes(4097),
+    "extensions": struct.pack("<8sBBHIQ", MAGIC, 2, 2, 4097, 0, 1) + bytes(4097),
 }
 
 # What comes after a hello, and what the handler is told of it.
@@ -76,7 +77,7 @@ def test_a_stranger_when_it_speaks_something_else_then_it_loses_its_connection(f
 
 
 def test_a_peer_of_another_version_when_it_is_turned_away_then_it_has_our_hello():
-    with served("asyncio") as (server, _), server.peer(hello(2, 9)) as sock:
+    with served("asyncio") as (server, _), server.peer(hello(3, 9)) as sock:
         assert rest(sock) == hello(max_message_bytes=GIB4)
 
 

@@ -91,7 +91,7 @@ EXHAUSTED = """
     def check(peers):
         for peer in peers:
             peer.settimeout(10)
-            peer.sendall(b"\\x89PWIRE\\r\\n" + bytes([1, 1]) + bytes(13) + b"\\1" + bytes(0))
+            peer.sendall(b"\\x89PWIRE\\r\\n" + bytes([2, 2]) + bytes(13) + b"\\1" + bytes(0))
             data = b""
             while piece := peer.recv(1000):
                 data += piece

@@ -5,36 +5,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import socket
 import struct
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hostile import MARGIN, descriptors, rest, rss
-from offers import (
+from links import (
     DONE,
-    END,
     HELLO_LEN,
     PROGRESS,
     SAME_HOST,
-    SIZE,
     UNREADABLE,
-    Receiver,
+    Board,
     answer,
-    dial,
     host,
+    place_in,
+)
+from offers import (
+    END,
+    SIZE,
+    Receiver,
     invitee,
+    joined,
     neighbours_hello,
-    said,
+    refused,
     taken,
-    told,
 )
 from support import Call
 
 import pinwire
-
-if TYPE_CHECKING:
-    import socket
 
 UNANSWERED = "the peer has not answered"
 ELSEWHERE = "the peer is on another host, or in another network namespace"
@@ -44,23 +45,21 @@ ELSEWHERE = "the peer is on another host, or in another network namespace"
 async def standing(face: Any, timeout: float = 10) -> Any:
     """An offer that stands.
 
-    Gives the raw receiver, its way of answers, the ticket, the send, and the invitation.
+    Gives the raw receiver, its link, the number of the offer, the send, and where the board is.
     """
     async with invitee(face) as receiver:
         sending = receiver.send(timeout)
-        invited = await receiver.invited()
-        with told(invited) as answers:
-            ticket = await receiver.offered()
-            assert invited.ticket == ticket
-            yield receiver, answers, ticket, sending, invited
+        async with joined(await receiver.invited()) as (link, _, place):
+            number = await receiver.offered(place)
+            yield receiver, link, number, sending, place
 
 
 def test_an_answer_when_it_says_done_before_anything_was_read_then_the_send_returns(face):
     async def main() -> None:
-        async with standing(face) as (receiver, answers, ticket, sending, invited):
-            answers.sendall(answer(ticket, DONE))
+        async with standing(face) as (receiver, link, number, sending, place):
+            link.send(answer(number, DONE))
             assert await sending == SIZE
-            assert invited.ticket == 0
+            assert place.number == 0
             stats = receiver.channel.stats()
             assert (stats.bytes_offered, stats.messages_sent) == (SIZE, 1)
 
@@ -68,27 +67,43 @@ def test_an_answer_when_it_says_done_before_anything_was_read_then_the_send_retu
 
 
 NONSENSE = {
-    "garbage": lambda ticket: bytes(range(48)),
-    "zeros": lambda ticket: bytes(240),
-    "another-ticket": lambda ticket: answer(ticket + 1, DONE) + answer(0, DONE),
-    "old-refusal": lambda ticket: answer(ticket - 1, UNREADABLE, errno.EPERM),
-    "no-verdict": lambda ticket: answer(ticket, 0) + answer(ticket, 4) + answer(ticket, END),
-    "beyond-the-payload": lambda ticket: answer(ticket, PROGRESS, SIZE + 1),
-    "beyond-all": lambda ticket: answer(ticket, PROGRESS, END),
-    "backwards": lambda ticket: answer(ticket, PROGRESS, SIZE) + answer(ticket, PROGRESS, 1),
+    "garbage": lambda number: [bytes(range(24)), bytes(range(48))],
+    "zeros": lambda number: [bytes(24)] * 10,
+    "another-number": lambda number: [answer(number + 1, DONE), answer(0, DONE)],
+    "old-refusal": lambda number: [answer(number - 1, UNREADABLE, errno.EPERM)],
+    "no-verdict": lambda number: [answer(number, verdict) for verdict in (0, 4, END)],
+    "beyond-the-payload": lambda number: [answer(number, PROGRESS, SIZE + 1)],
+    "beyond-all": lambda number: [answer(number, PROGRESS, END)],
+    "backwards": lambda number: [answer(number, PROGRESS, SIZE), answer(number, PROGRESS, 1)],
+    "cut": lambda number: [answer(number, DONE)[:23], answer(number, DONE)[:1]],
+    "longer": lambda number: [answer(number, DONE) + b"x", answer(number, DONE) * 2],
 }
 
 
 @pytest.mark.parametrize("name", NONSENSE)
 def test_an_answer_when_it_makes_no_sense_then_the_send_waits_for_one_that_does(face, name):
     async def main() -> None:
-        async with standing(face) as (receiver, answers, ticket, sending, _):
-            answers.sendall(NONSENSE[name](ticket) + answer(ticket, DONE))
+        async with standing(face) as (receiver, link, number, sending, place):
+            for packet in NONSENSE[name](number):
+                link.send(packet)
+            link.send(answer(number, DONE))
             assert await sending == SIZE
             following = receiver.send()
-            answers.sendall(answer(await receiver.offered(), DONE))
+            link.send(answer(await receiver.offered(place), DONE))
             assert await following == SIZE
             assert receiver.channel.stats().same_host == "in use"
+
+    face.run(main())
+
+
+def test_an_answer_when_descriptors_come_with_it_then_they_are_closed(face):
+    async def main() -> None:
+        async with standing(face) as (_, link, number, sending, _):
+            before = descriptors()
+            socket.send_fds(link, [answer(number, PROGRESS)], [link.fileno()])
+            socket.send_fds(link, [answer(number, DONE)], [link.fileno()] * 5)
+            assert await sending == SIZE
+            assert descriptors() <= before
 
     face.run(main())
 
@@ -96,61 +111,44 @@ def test_an_answer_when_it_makes_no_sense_then_the_send_waits_for_one_that_does(
 @pytest.mark.parametrize("bytes_read", [SIZE // 2, SIZE + 1, END])
 def test_an_answer_when_progress_is_all_it_says_then_the_timeout_tells_no_more(face, bytes_read):
     async def main() -> None:
-        async with standing(face, timeout=0.25) as (_, answers, ticket, sending, invited):
-            answers.sendall(answer(ticket, PROGRESS, bytes_read))
+        async with standing(face, timeout=0.25) as (_, link, number, sending, place):
+            link.send(answer(number, PROGRESS, bytes_read))
             with pytest.raises(pinwire.TransferTimeoutError) as caught:
                 await sending
             assert (caught.value.transferred, caught.value.nbytes) == (min(bytes_read, SIZE), SIZE)
-            assert invited.ticket == 0
+            assert place.number == 0
 
     face.run(main())
 
 
-@pytest.mark.parametrize("begun", [1, 23])
-def test_an_answer_when_only_its_start_comes_then_the_message_is_withdrawn(face, begun):
+@pytest.mark.parametrize("packets", [[], [b""], [bytes(1)]], ids=["end", "empty", "nonsense"])
+def test_an_answer_when_the_link_ends_instead_then_the_peer_is_gone(face, packets):
     async def main() -> None:
-        async with standing(face, timeout=0.25) as (receiver, answers, ticket, sending, invited):
-            answers.sendall(answer(ticket, DONE)[:begun])
-            with pytest.raises(pinwire.TransferTimeoutError):
-                await sending
-            assert invited.ticket == 0
-            # Whole it is still: the next one is offered, and heard of.
-            following = receiver.send()
-            ticket = await receiver.offered()
-            assert invited.ticket == ticket
-            answers.sendall(answer(ticket, DONE))
-            assert await following == SIZE
-
-    face.run(main())
-
-
-@pytest.mark.parametrize("begun", [0, 1, 23])
-def test_an_answer_when_its_way_is_closed_in_the_middle_then_the_peer_is_gone(face, begun):
-    async def main() -> None:
-        async with standing(face) as (_, answers, ticket, sending, invited):
-            answers.sendall(answer(ticket, DONE)[:begun])
-            answers.close()
+        async with standing(face) as (_, link, _, sending, place):
+            for packet in packets:
+                link.send(packet)
+            link.close()
             with pytest.raises(ConnectionResetError, match="closed the channel, or died"):
                 await sending
-            assert invited.ticket == 0
+            assert place.number == 0
 
     face.run(main())
 
 
 def test_answers_when_they_make_no_sense_and_do_not_end_then_the_timeout_holds(face):
-    def talk(answers: socket.socket, over: threading.Event) -> None:
+    def talk(link: socket.socket, over: threading.Event) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             while not over.is_set():
-                answers.sendall(answer(0, DONE) * 100)
+                link.send(answer(0, DONE))
 
     async def main() -> None:
         over = threading.Event()
         before = rss()
-        async with standing(face, timeout=0.25) as (receiver, answers, _, sending, invited):
-            flood = Call(talk, answers, over)
+        async with standing(face, timeout=0.25) as (receiver, link, _, sending, place):
+            flood = Call(talk, link, over)
             with pytest.raises(pinwire.TransferTimeoutError):
                 await sending
-            assert invited.ticket == 0
+            assert place.number == 0
             assert rss() - before < MARGIN
             over.set()
             receiver.channel.abort()
@@ -164,9 +162,9 @@ def test_an_answer_when_it_says_unreadable_then_the_socket_has_it_and_all_that_f
     face, progress
 ):
     async def main() -> None:
-        async with standing(face) as (receiver, answers, ticket, sending, _):
-            answers.sendall(answer(ticket, PROGRESS, progress))
-            answers.sendall(answer(ticket, UNREADABLE, errno.EPERM))
+        async with standing(face) as (receiver, link, number, sending, _):
+            link.send(answer(number, PROGRESS, progress))
+            link.send(answer(number, UNREADABLE, errno.EPERM))
             assert await receiver.has_sent()
             assert await sending == SIZE
             following = receiver.send()
@@ -179,23 +177,20 @@ def test_an_answer_when_it_says_unreadable_then_the_socket_has_it_and_all_that_f
     face.run(main())
 
 
-FIRST_WORDS = {
-    "unreadable": (UNREADABLE, errno.ENOSYS, "Function not implemented"),
-    "no-errno": (UNREADABLE, 0, "the peer cannot read this process: "),
-    "most-errno": (UNREADABLE, END, "the peer cannot read this process: "),
-    "progress": (PROGRESS, 5, "the peer's answer means nothing"),
-    # Nobody who was invited says that.
-    "unknown-verdict": (4, 0, UNANSWERED),
+REFUSALS = {
+    "system": (errno.ENOSYS, "Function not implemented"),
+    "no-process": (errno.ESRCH, "No such process"),
+    "most-errno": (END, "the peer cannot read this process: "),
 }
 
 
-@pytest.mark.parametrize("name", FIRST_WORDS)
-def test_an_invitation_when_it_is_not_taken_then_the_socket_has_every_byte(face, name):
+@pytest.mark.parametrize("name", REFUSALS)
+def test_an_invitation_when_it_is_refused_then_the_socket_has_every_byte(face, name):
     async def main() -> None:
-        verdict, value, reason = FIRST_WORDS[name]
+        error, reason = REFUSALS[name]
         async with invitee(face) as receiver:
             sending = receiver.send()
-            with told(await receiver.invited(), verdict, value):
+            with refused(await receiver.invited(), error):
                 assert await receiver.has_sent()
                 assert await sending == SIZE
                 assert reason in receiver.channel.stats().same_host
@@ -203,53 +198,68 @@ def test_an_invitation_when_it_is_not_taken_then_the_socket_has_every_byte(face,
     face.run(main())
 
 
-@pytest.mark.parametrize("secret", [b"", bytes(32), bytes(56)], ids=len)
-def test_an_invitation_when_it_is_never_answered_then_the_socket_has_every_byte(face, secret):
+STRANGE = {
+    "nothing": None,
+    "empty": lambda invited: b"",
+    "another-secret": lambda invited: bytes(80),
+    "cut": lambda invited: invited.join(Board())[:-1],
+    "longer": lambda invited: invited.join(Board()) + b"x",
+    "secret-only": lambda invited: invited.secret,
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_an_invitation_when_a_stranger_comes_then_the_socket_has_every_byte(face, name):
     async def main() -> None:
         async with invitee(face) as receiver:
             sending = receiver.send()
             invited = await receiver.invited()
-            with dial(invited) as stranger:
-                stranger.sendall(secret)
+            with invited.dial() as stranger:
+                if says := STRANGE[name]:
+                    stranger.send(says(invited))
                 for message in (sending, receiver.send()):
                     assert await receiver.has_sent()
                     assert await message == SIZE
                 stats = receiver.channel.stats()
                 assert (stats.bytes_offered, stats.same_host) == (0, UNANSWERED)
-                # A late answer is one all the same.
-                with told(invited) as answers:
+                # Who comes late is welcome all the same.
+                with invited.dial() as late:
+                    late.send(invited.join(board := Board()))
                     message = receiver.send()
-                    answers.sendall(answer(await receiver.offered(), DONE))
+                    place = place_in(await asyncio.to_thread(late.recv, 1000))
+                    late.send(answer(await receiver.offered(place), DONE))
                     assert await message == SIZE
-                    # Nobody is kept at the door any more.
+                    assert board.address != place.address
+                    # Nobody is kept any more, nor is there a listener.
                     assert rest(stranger) == b""
+                    with pytest.raises(ConnectionRefusedError):
+                        invited.dial()
 
     face.run(main())
 
 
-def test_strangers_when_there_are_many_then_who_was_invited_gets_in_behind_them(face):
+def test_strangers_when_there_are_many_then_the_invited_one_gets_in_behind_them(face):
     async def main() -> None:
         async with invitee(face) as receiver:
-            before = descriptors()
             sending = receiver.send()
             invited = await receiver.invited()
+            before = descriptors()
             with contextlib.ExitStack() as stack:
                 for number in range(100):
-                    stranger = stack.enter_context(await asyncio.to_thread(dial, invited))
+                    stranger = stack.enter_context(await asyncio.to_thread(invited.dial))
                     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                        stranger.sendall(bytes(number))
-                # Theirs, and those of them who are waiting in a room for 16.
-                assert descriptors() <= before + 100 + 20
-                with await asyncio.to_thread(told, invited) as answers:
-                    await answered_when_offered(receiver, answers)
+                        stranger.send(bytes(number))
+                # Theirs, those who wait to be heard, and one who is silent.
+                assert descriptors() <= before + 100 + 8 + 2
+                joining = await asyncio.to_thread(invited.dial)
+                with joining as link:
+                    link.send(invited.join(Board()))
+                    place = place_in(await asyncio.to_thread(link.recv, 1000))
+                    link.send(answer(await receiver.offered(place), DONE))
                     assert await sending == SIZE
                     assert receiver.channel.stats().same_host == "in use"
 
     face.run(main())
-
-
-async def answered_when_offered(receiver: Receiver, answers: socket.socket) -> None:
-    await said(answers, answer(await receiver.offered(), DONE))
 
 
 LIES = {

@@ -58,7 +58,7 @@ def test_messages_when_a_send_was_told_of_a_reset_then_they_do_not_just_end(run)
         stream, peer = connected()
         channel = pinwire.Channel(stream)
         # A hello of the format's, and not one message.
-        peer.sendall(b"\x89PWIRE\r\n" + struct.pack("<BBHIQ", 1, 1, 0, 0, 1 << 20))
+        peer.sendall(b"\x89PWIRE\r\n" + struct.pack("<BBHIQ", 2, 2, 0, 0, 1 << 20))
         reset(peer)
         await until(lambda: stream.peer_closed)
         with pytest.raises(ConnectionResetError):

@@ -5,13 +5,12 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::greeting::Greeting;
-use super::guest::Guest;
 use super::inbox::Inbox;
 use super::memory::Pool;
 use super::options::Options;
-use super::route::Route;
+use super::same_host::Route;
 use crate::net::{Direction, here};
-use crate::py::base::BaseStream;
+use crate::py::base::{Attached, BaseStream};
 use crate::py::convert;
 use crate::py::errors::{busy, exception, incomplete, os_error, refused, violated};
 use crate::py::queue::Queue;
@@ -28,10 +27,8 @@ pub(in crate::py) struct BaseChannel {
     /// None while a receive is under way.
     inbox: Mutex<Option<Box<Inbox>>>,
     greeting: Greeting,
-    /// Which way large messages go.
-    route: Route,
-    /// Who offers some to us.
-    guest: Guest,
+    /// Which way large messages go. The stream has it too, and ends it.
+    route: Arc<Route>,
     /// Why nothing more is received.
     end: OnceLock<End>,
     /// What went wrong with a posted message, until somebody is told.
@@ -63,13 +60,15 @@ pub(super) struct Counters {
 impl BaseChannel {
     /// Over a stream, to which it says hello if that takes it at once; later otherwise.
     pub(super) fn new(stream: &Bound<'_, BaseStream>, options: Options) -> BaseChannel {
-        let (route, host) = if !options.same_host {
-            (Route::new(Some("off")), None)
+        let (reason, host) = if !options.same_host {
+            (Some("off"), None)
         } else if !stream.get().socket().stays_here() {
-            (Route::new(Some("the peer is on another host")), None)
+            (Some("the peer is on another host"), None)
         } else {
-            (Route::new(None), here())
+            (None, here())
         };
+        let route = Arc::new(Route::new(reason, host.is_some()));
+        stream.get().attach(stream.py(), Arc::clone(&route) as Arc<dyn Attached>);
         let greeting = Greeting::new(&options, host);
         let channel = BaseChannel {
             stream: stream.clone().unbind(),
@@ -78,7 +77,6 @@ impl BaseChannel {
             inbox: Mutex::new(Some(Box::default())),
             greeting,
             route,
-            guest: Guest::new(host.is_some()),
             end: OnceLock::new(),
             failure: Mutex::new(None),
             counters: Counters::default(),
@@ -126,10 +124,6 @@ impl BaseChannel {
 
     pub(super) fn route(&self) -> &Route {
         &self.route
-    }
-
-    pub(super) fn guest(&self) -> &Guest {
-        &self.guest
     }
 
     /// A message is on its way.
@@ -240,7 +234,7 @@ impl BaseChannel {
 
     #[getter]
     fn transport(&self) -> &'static str {
-        if self.route.is_open() || self.guest.neighbour().is_some() {
+        if self.route.is_linked() {
             return "same-host";
         }
         if self.stream.get().socket().local().is_tcp() { "tcp" } else { "unix" }
@@ -312,7 +306,6 @@ impl BaseChannel {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.stream)?;
         visit.call(&self.options.allocator)?;
-        self.route.traverse(&visit)?;
         match self.inbox.try_lock().as_deref() {
             Ok(Some(inbox)) => inbox.traverse(&visit),
             _ => Ok(()),

@@ -7,9 +7,9 @@ use pyo3::prelude::*;
 use smallvec::SmallVec;
 
 use super::base::BaseChannel;
-use super::offering::Large;
+use super::same_host::{Large, threshold};
 use super::sending::Sending;
-use super::{layout, meta, route};
+use super::{layout, meta};
 use crate::mem::{Access, Copying, Cursor, Region};
 use crate::net::Progress;
 use crate::py::convert;
@@ -79,10 +79,7 @@ impl Sending {
         let payload = header.payload;
         let mut large = None;
         // A peer's answer takes time, which a timeout of 0 does not give.
-        if payload >= route::threshold()
-            && timeout != Some(0.0)
-            && !channel.get().route().is_socket()
-        {
+        if payload >= threshold() && timeout != Some(0.0) && !channel.get().route().is_socket() {
             let shared = Arc::new(std::mem::take(&mut pins));
             pins.push(Pin::Shared(Arc::clone(&shared)));
             large = Some(Box::new(Large { header, pins: shared, copying }));

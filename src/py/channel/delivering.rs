@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use super::inbox::{Inbox, Pending, discard};
 use super::landing::{Fill, Landing, Pinned};
 use super::message::Message;
-use super::offered::Standing;
 use super::receiving::{Asked, Receiving};
+use super::same_host::Standing;
 use super::want::{Want, is_object, make, unpickle};
 use crate::py::errors::refused;
 use crate::py::script::Next;
@@ -76,6 +76,14 @@ impl Receiving {
         mut pending: Pending,
         pinned: Pinned,
     ) -> PyResult<Option<Next>> {
+        match pending.locate(py) {
+            Ok(None) => {}
+            Ok(Some(standing)) => return self.settled(py, inbox, pending, pinned, standing),
+            Err(error) => {
+                inbox.pending = Some(pending);
+                return Err(self.channel.get().break_off_for(py, &error));
+            }
+        }
         let mut unread = |limit| inbox.consume(limit);
         let filling = pinned.fill(py, &mut pending, &mut unread, &self.progress);
         let (asked, job) = match filling {
@@ -152,9 +160,24 @@ impl Receiving {
         failure: Option<&io::Error>,
     ) -> PyResult<Option<Next>> {
         let pulled = pending.offered_bytes();
-        match pending.judge(failure) {
+        let standing = pending.judge(failure);
+        if matches!(standing, Standing::Good) {
+            self.channel.get().counters.bytes_pulled.fetch_add(pulled, Ordering::Relaxed);
+        }
+        self.settled(py, inbox, pending, pinned, standing)
+    }
+
+    /// It is known what the offer is worth.
+    fn settled(
+        &mut self,
+        py: Python<'_>,
+        inbox: &mut Inbox,
+        pending: Pending,
+        pinned: Pinned,
+        standing: Standing,
+    ) -> PyResult<Option<Next>> {
+        match standing {
             Standing::Good => {
-                self.channel.get().counters.bytes_pulled.fetch_add(pulled, Ordering::Relaxed);
                 let received = self.complete(py, &pending.header, pinned.landing())?;
                 return Ok(Some(Next::Done(received)));
             }

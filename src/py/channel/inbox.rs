@@ -2,18 +2,19 @@
 #![allow(unsafe_code)] // Reads the block that the kernel fills.
 
 use std::slice;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::landing::Landing;
+use super::same_host::{Incoming, threshold};
 use crate::mem::{Access, Block, Copying, Cursor, Dim, Region, Runs};
-use crate::net::{Neighbour, Progress};
+use crate::net::{Link, Progress};
 use crate::py::job::Job;
 use crate::py::payload::{Pin, Pins};
-use crate::wire::{Header, Hello, Invitation, Offer, Parsed, WireError};
+use crate::wire::{Header, Hello, Invitation, Parsed, WireError};
 
 /// Bytes that are read at a time before it is known what they are: a header, and often a small
 /// payload with it. What of a large one gets in here is copied, so it is kept small.
@@ -52,9 +53,8 @@ pub(super) struct Pending {
     pub(super) taken: u64,
     /// Where they are.
     pub(super) landing: Option<Landing>,
-    /// Where parts of it lie in the sender's memory, for as long as they may be read there, and
-    /// whose that is, for as long as the channel is open.
-    pub(super) offer: Option<(Offer, Weak<Neighbour>)>,
+    /// What of it comes by the link, for as long as it may be read there.
+    pub(super) incoming: Option<Incoming>,
     /// It does not count: the sender has withdrawn it, or sends it once more.
     pub(super) void: bool,
 }
@@ -83,6 +83,11 @@ impl Inbox {
             },
             None => &[],
         }
+    }
+
+    /// Whether the message at the front is one that its sender would offer.
+    pub(super) fn is_large(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.header.payload >= threshold())
     }
 
     /// Whether nothing has come that has not been given out.
@@ -115,10 +120,10 @@ impl Inbox {
         Ok(Some(hello))
     }
 
-    /// Take what is at the front, if it has come. `neighbour` is who may offer something.
+    /// Take what is at the front, if it has come. `offerer` is who may offer something.
     pub(super) fn front(
         &mut self,
-        neighbour: impl FnOnce() -> Option<Arc<Neighbour>>,
+        offerer: impl FnOnce() -> Option<Arc<Link>>,
     ) -> Result<Front, WireError> {
         let (mut header, len) = match Header::parse(self.unread())? {
             Parsed::Needs(len) => return Ok(Front::Needs(len)),
@@ -128,10 +133,10 @@ impl Inbox {
             }
             Parsed::Header(header, len) => (header, len),
         };
-        let offer = match header.offer.take() {
-            Some(offer) => {
-                let nobody = WireError::Nonsense("an offer without an invitation");
-                Some((offer, Arc::downgrade(&neighbour().ok_or(nobody)?)))
+        let incoming = match header.by_link.take() {
+            Some(by_link) => {
+                let nobody = WireError::Nonsense("an offer without a link");
+                Some(Incoming::new(by_link, &offerer().ok_or(nobody)?))
             }
             None => None,
         };
@@ -142,7 +147,7 @@ impl Inbox {
         }
         let (header, number) = (Arc::new(header), self.messages);
         let (taken, landing, void) = (0, None, false);
-        self.pending = Some(Pending { header, number, taken, landing, offer, void });
+        self.pending = Some(Pending { header, number, taken, landing, incoming, void });
         Ok(Front::Message)
     }
 

@@ -7,9 +7,7 @@
 //! `layout` and `meta` translate what a header says; `message` and `header` are what users get, and
 //! `asyncio` and `blocking` the faces.
 //!
-//! Past the socket: `route` finds the way to a peer on the same host and `offering` goes it; `guest`
-//! and `offered` are its other end: whose memory is read, what of a message lies there, and what
-//! reading it was worth.
+//! `same_host` is how large messages go past the socket.
 
 mod allocate;
 mod asyncio;
@@ -19,7 +17,6 @@ mod composing;
 mod delivering;
 mod dtype;
 mod greeting;
-mod guest;
 mod header;
 mod inbox;
 mod landing;
@@ -27,11 +24,9 @@ mod layout;
 mod memory;
 mod message;
 mod meta;
-mod offered;
-mod offering;
 mod options;
 mod receiving;
-mod route;
+mod same_host;
 mod sending;
 mod want;
 

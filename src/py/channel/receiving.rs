@@ -90,14 +90,17 @@ impl Receiving {
                 ));
             }
             if inbox.pending.is_none() {
-                match inbox.front(|| self.channel.get().guest().neighbour()) {
+                let channel = self.channel.get();
+                match inbox.front(|| channel.route().offerer(channel)) {
+                    Ok(Front::Message) if inbox.is_large() => channel.route().look(channel),
                     Ok(Front::Message) => {}
                     Ok(Front::Needs(needed)) => return Ok(self.read_ahead(inbox, needed)),
                     Ok(Front::Invitation(invitation)) => {
-                        let channel = self.channel.get();
-                        if let Err(error) = channel.guest().follow(py, channel, &invitation) {
+                        if !channel.route().follow(channel, &invitation) {
                             self.inbox = Some(inbox);
-                            return Err(error);
+                            let text =
+                                "the peer invites where nobody has asked for it, or once more";
+                            return Err(channel.break_off(py, text.to_owned()));
                         }
                         continue;
                     }

@@ -11,8 +11,7 @@ use smallvec::SmallVec;
 
 use super::base::BaseChannel;
 use super::composing::cursor_over;
-use super::offering::{Large, Offered};
-use super::route::Turn;
+use super::same_host::{Large, Offered, Turn};
 use crate::net::{Progress, State, Torn};
 use crate::py::base::BaseStream;
 use crate::py::errors::{exception, is_ours, refused};
@@ -147,8 +146,9 @@ impl Sending {
                 self.invites = true;
                 Ok(Some(Next::Move(Job::part_of(&progress, cursor, pins))))
             }
-            Turn::Offer(way) => {
-                let Some((job, offered)) = large.offer(py, way)? else { return Ok(None) };
+            Turn::Offer(link) => {
+                let offer = large.offer(py, self.channel.get(), link)?;
+                let Some((job, offered)) = offer else { return Ok(None) };
                 self.offered = Some(offered);
                 self.phase = Phase::Offering;
                 Ok(Some(Next::Move(job)))
@@ -170,11 +170,11 @@ impl Sending {
     }
 
     /// The peer has answered: what to do then, or nothing more.
-    fn hear(&mut self) -> Option<Next> {
+    fn hear(&mut self, len: u64) -> Option<Next> {
         let offered = self.offered.as_ref().expect("this is about an offer");
         let (_, nbytes) = self.progress.of_user();
         let header = self.progress.nbytes() - nbytes;
-        match offered.heard() {
+        match offered.heard(len) {
             None => return Some(self.listen_again()),
             Some(Verdict::Progress(bytes)) => {
                 self.progress.set(header + bytes.min(nbytes), header + nbytes);
@@ -202,6 +202,11 @@ impl Sending {
     }
 }
 
+fn is_gone() -> PyErr {
+    let text = "the peer has closed the channel, or died, before it had all of the message";
+    PyOSError::new_err((libc::ECONNRESET, text))
+}
+
 /// Whether it says that the connection is gone.
 fn ends_the_connection(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PyConnectionError>(py) && !is_ours(py, error, "Error")
@@ -214,7 +219,7 @@ impl Script for Sending {
         }
     }
 
-    fn next(&mut self, py: Python<'_>, _moved: Option<u64>) -> PyResult<Next> {
+    fn next(&mut self, py: Python<'_>, moved: Option<u64>) -> PyResult<Next> {
         self.take_place();
         if self.phase == Phase::Waiting {
             if !self.place.as_ref().is_some_and(Place::has_turn) {
@@ -239,8 +244,13 @@ impl Script for Sending {
             return Ok(self.listen());
         }
         if self.phase == Phase::Listening {
-            if let Some(next) = self.hear() {
-                return Ok(next);
+            match moved {
+                None | Some(0) => return Err(is_gone()),
+                Some(len) => {
+                    if let Some(next) = self.hear(len) {
+                        return Ok(next);
+                    }
+                }
             }
             self.phase = Phase::Moving;
         }
@@ -268,15 +278,12 @@ impl Script for Sending {
         }
     }
 
-    /// That the way of its answers has ended says that the peer is gone.
+    /// That the link has ended says that the peer is gone.
     fn failed(&self, py: Python<'_>, error: PyErr) -> PyErr {
-        let is_gone = self.phase == Phase::Listening
-            && (is_ours(py, &error, "IncompleteTransferError") || ends_the_connection(py, &error));
-        if !is_gone {
-            return error;
+        if self.phase == Phase::Listening && ends_the_connection(py, &error) {
+            return is_gone();
         }
-        let text = "the peer has closed the channel, or died, before it had all of the message";
-        PyOSError::new_err((libc::ECONNRESET, text))
+        error
     }
 
     fn progress(&self) -> &Arc<Progress> {

@@ -5,28 +5,34 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::composing::encode;
-use super::route::{self, Way};
+use super::threshold;
 use crate::mem::{Access, Block, Copying, Cursor, Runs};
-use crate::net::Progress;
+use crate::net::{Link, Progress};
 use crate::py::base::BaseStream;
+use crate::py::channel::base::BaseChannel;
+use crate::py::channel::composing::encode;
 use crate::py::job::Job;
 use crate::py::payload::{Pin, Pins, push};
-use crate::wire::{ANSWER_LEN, Answer, Header, MAX_RUNS, Offer, Run, Verdict};
+use crate::wire::{ANSWER_LEN, Answer, ByLink, Header, MAX_RUNS, Offer, Run, Verdict};
+
+/// Room for an answer, and for a byte more: what is longer is none.
+const ROOM: usize = ANSWER_LEN + 1;
 
 /// A message that may be offered.
-pub(super) struct Large {
-    pub(super) header: Header,
-    pub(super) pins: Arc<Pins>,
-    pub(super) copying: Copying,
+pub(in crate::py::channel) struct Large {
+    pub(in crate::py::channel) header: Header,
+    pub(in crate::py::channel) pins: Arc<Pins>,
+    pub(in crate::py::channel) copying: Copying,
 }
 
 /// An offer that stands.
-pub(super) struct Offered {
-    way: Arc<Way>,
-    ticket: u64,
+pub(in crate::py::channel) struct Offered {
+    link: Arc<Link>,
+    /// What the peer's answers come by.
+    answers: Py<BaseStream>,
+    number: u64,
     /// Bytes of what is offered.
-    pub(super) bytes: u64,
+    pub(in crate::py::channel) bytes: u64,
     /// Where the peer's answers go.
     answer: Arc<Block>,
 }
@@ -34,7 +40,12 @@ pub(super) struct Offered {
 impl Large {
     /// Offer its large parts, and send the others with the header. None if there are none that can
     /// be offered.
-    pub(super) fn offer(&self, py: Python<'_>, way: Arc<Way>) -> PyResult<Option<(Job, Offered)>> {
+    pub(in crate::py::channel) fn offer(
+        &self,
+        py: Python<'_>,
+        channel: &BaseChannel,
+        link: Arc<Link>,
+    ) -> PyResult<Option<(Job, Offered)>> {
         let mut offer = Offer::default();
         let mut inline = Vec::new();
         for (part, pin) in self.header.parts.iter().zip(self.pins.iter()) {
@@ -48,12 +59,15 @@ impl Large {
         if offer.runs.is_empty() {
             return Ok(None);
         }
-        offer.ticket = way.offer();
-        let ticket = offer.ticket;
-        let bytes = self.header.payload - offer.inline(&self.header.parts);
-        let answer = Arc::new(Block::new(ANSWER_LEN));
-        let offered = Offered { way, ticket, bytes, answer };
-        let header = Header { offer: Some(offer), ..self.header.clone() };
+        let answers = channel.route().answers(py, &link)?;
+        let parts = offer.counts.iter().map(|&count| count > 0).collect();
+        // Before anything that can fail: what stands is withdrawn when it is dropped.
+        let number = link.offer(&offer);
+        let by_link = ByLink { number, parts };
+        let bytes = self.header.payload - by_link.inline(&self.header.parts);
+        let answer = Arc::new(Block::new(ROOM));
+        let offered = Offered { link, answers, number, bytes, answer };
+        let header = Header { by_link: Some(by_link), ..self.header.clone() };
         let (mut cursor, header) = encode(py, &header)?;
         for runs in inline {
             push(&mut cursor, runs, self.copying)?;
@@ -67,7 +81,7 @@ impl Large {
 /// Name the runs of a part, if it is large and they are not too many; gives how many.
 fn name(runs: &Runs, copying: Copying, all: &mut Vec<Run>) -> u32 {
     let is_direct = Cursor::is_staged(runs, copying).is_ok_and(|staged| !staged);
-    if !is_direct || (runs.left() as u64) < route::threshold() {
+    if !is_direct || (runs.left() as u64) < threshold() {
         return 0;
     }
     let room = MAX_RUNS as usize - all.len();
@@ -84,33 +98,36 @@ fn name(runs: &Runs, copying: Copying, all: &mut Vec<Run>) -> u32 {
 
 impl Offered {
     /// By what the peer answers.
-    pub(super) fn stream(&self) -> &Py<BaseStream> {
-        &self.way.answers
+    pub(in crate::py::channel) fn stream(&self) -> &Py<BaseStream> {
+        &self.answers
     }
 
     /// Wait for the peer's next answer.
-    pub(super) fn listen(&self) -> Job {
+    pub(in crate::py::channel) fn listen(&self) -> Job {
         let room = self.answer.region();
         // SAFETY: the block lives as long as the pins of the job, and nobody looks at it before
         // that is over.
         let cursor = unsafe { Cursor::over(Access::Write, room) };
-        let progress = Progress::new(room.len as u64, 0);
-        Job::part_of(&progress, cursor, Pins::from_iter([Pin::Own(Arc::clone(&self.answer))]))
+        Job::read_ahead(cursor, Pins::from_iter([Pin::Own(Arc::clone(&self.answer))]))
     }
 
-    /// What it says of this offer; nothing, if it is about an earlier one, which was withdrawn.
-    pub(super) fn heard(&self) -> Option<Verdict> {
+    /// What it says of this offer, in so many bytes; nothing, if it is about an earlier one, which
+    /// was withdrawn.
+    pub(in crate::py::channel) fn heard(&self, len: u64) -> Option<Verdict> {
+        if len != ANSWER_LEN as u64 {
+            return None;
+        }
         let bytes = self.answer.region().base.cast::<[u8; ANSWER_LEN]>();
         // SAFETY: the block has that many bytes, which the job before has filled; no other is under
         // way.
         let answer = Answer::parse(&unsafe { bytes.read() })?;
-        (answer.ticket == self.ticket).then_some(answer.verdict)
+        (answer.number == self.number).then_some(answer.verdict)
     }
 }
 
 impl Drop for Offered {
     fn drop(&mut self) {
         // Before what is pinned is let go of.
-        self.way.withdraw();
+        self.link.withdraw();
     }
 }

@@ -3,11 +3,11 @@ use bytes::{Buf, BufMut};
 /// Bytes of an answer.
 pub const ANSWER_LEN: usize = 24;
 
-/// What the receiver of an offer says of it, by the way that its invitation has opened.
+/// What the receiver of an offer says of it, by the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The ticket of the offer; 0 in the answer to an invitation.
-    pub ticket: u64,
+    /// Which offer this is about.
+    pub number: u64,
     /// What has become of it.
     pub verdict: Verdict,
 }
@@ -15,7 +15,7 @@ pub struct Answer {
 /// What has become of an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All is received, or not wanted: the memory is free. To an invitation: it can be read.
+    /// All is received, or not wanted: the memory is free.
     Done,
     /// So many bytes of the payload are received.
     Progress(u64),
@@ -33,7 +33,7 @@ impl Answer {
         };
         let mut bytes = [0; ANSWER_LEN];
         let mut to = &mut bytes[..];
-        to.put_u64_le(self.ticket);
+        to.put_u64_le(self.number);
         to.put_u64_le(verdict);
         to.put_u64_le(value);
         bytes
@@ -42,13 +42,13 @@ impl Answer {
     /// From such bytes; None if they mean nothing.
     pub fn parse(bytes: &[u8; ANSWER_LEN]) -> Option<Answer> {
         let mut from = &bytes[..];
-        let (ticket, verdict, value) = (from.get_u64_le(), from.get_u64_le(), from.get_u64_le());
+        let (number, verdict, value) = (from.get_u64_le(), from.get_u64_le(), from.get_u64_le());
         let verdict = match verdict {
             1 => Verdict::Done,
             2 => Verdict::Progress(value),
             3 => Verdict::Unreadable(value),
             _ => return None,
         };
-        Some(Answer { ticket, verdict })
+        Some(Answer { number, verdict })
     }
 }

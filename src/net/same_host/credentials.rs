@@ -1,0 +1,40 @@
+//! Who is at the other end of a link, by the kernel's word.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use crate::sys::{self, Credentials};
+
+/// The user whose processes this one may be linked with: its own. One that has no number in this
+/// namespace is nobody's equal.
+pub(super) fn our_user() -> io::Result<u32> {
+    let user = sys::effective_user();
+    if user == sys::overflow_user() { Err(errno(libc::EPERM)) } else { Ok(user) }
+}
+
+/// Who connected, or listens, at the other end: of our own user, and in a pid namespace where it
+/// has a number.
+pub(super) fn peer(fd: &OwnedFd) -> io::Result<Credentials> {
+    let peer = sys::peer_credentials(fd.as_fd())?;
+    // We may have rights that the peer has not, and it could become a program that it may not read
+    // (execve(2) of a set-user-ID file): nobody is to have us read it for him.
+    if peer.uid != our_user()? {
+        return Err(errno(libc::EPERM));
+    }
+    if peer.pid <= 0 { Err(errno(libc::ESRCH)) } else { Ok(peer) }
+}
+
+/// Whether who has sent a packet is still that process, and has one user only.
+pub(super) fn is_from(peer: &Credentials, from: Option<Credentials>) -> bool {
+    from.is_some_and(|from| (from.pid, from.uid) == (peer.pid, peer.uid))
+}
+
+/// Leave half of the descriptors that this process may have to those who cannot do without.
+pub(super) fn spare(fd: OwnedFd) -> io::Result<OwnedFd> {
+    let is_spare = (fd.as_raw_fd() as u64) < sys::descriptor_limit() / 2;
+    if is_spare { Ok(fd) } else { Err(errno(libc::EMFILE)) }
+}
+
+pub(super) fn errno(errno: i32) -> io::Error {
+    io::Error::from_raw_os_error(errno)
+}
