@@ -184,6 +184,7 @@ impl Route {
             return false;
         }
         if matches!(state.stage, Stage::Socket(_) | Stage::Ended(..)) {
+            Link::decline(invitation);
             return true;
         }
         state.stage = match Link::follow(invitation, &options(channel)) {
