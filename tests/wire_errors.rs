@@ -387,7 +387,7 @@ fn a_record_is_taken_or_refused_for_what_it_is() {
     }
     let other = ByLink { number: 1, parts: [true].into_iter().collect() };
     let parsed = Offer::parse(&record(&[1, 0], &[[9, 40]]), &header.parts, &other);
-    assert_eq!(parsed, Err(WireError::Nonsense("an offer of other parts")));
+    assert_eq!(parsed, Err(WireError::Nonsense("an offer of another length")));
 }
 
 /// Headers with the records that are read for them.

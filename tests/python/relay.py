@@ -10,7 +10,7 @@ import selectors
 import socket
 import struct
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from hostile import header, part, prefix, take
 from support import PATIENCE, finish, start_program
@@ -83,9 +83,7 @@ def forwarder(target: tuple[str, int]) -> Iterator[tuple[str, int]]:
             yield listener.getsockname()
 
 
-def _forward(
-    listener: socket.socket, target: tuple[str, int], stopped: socket.socket
-) -> None:
+def _forward(listener: socket.socket, target: tuple[str, int], stopped: socket.socket) -> None:
     with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
         selector.register(listener, selectors.EVENT_READ, None)
         selector.register(stopped, selectors.EVENT_READ, None)
@@ -133,7 +131,7 @@ class Connection:
         self.sock.settimeout(PATIENCE)
         self.sock.sendall(take(self.sock, 52))
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

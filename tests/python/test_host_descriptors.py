@@ -1,18 +1,15 @@
-"""A link is one descriptor more, which goes with its channel, and is given up where they run out."""
+"""A link is one descriptor more, which goes with its channel and gives way where they run out."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import socket
 from pathlib import Path
 
 import pytest
-from confined import WAYS
-from hostile import descriptors
-from links import UNREADABLE, Board, answer, inviting, offer, place_in
-from offers import DATA, SIZE, Memory, invitee, inviter, plain, received
+from links import UNREADABLE, Board, answer, place_in
+from offers import DATA, SIZE, invitee
 from relay import server
 from support import PATIENCE, finish, program, start_program
 

@@ -137,9 +137,8 @@ def test_offer_when_it_goes_back_where_it_came_from_then_nothing_is_learned(path
 
 @PATHS
 def test_offer_when_it_is_of_another_connection_then_nothing_is_learned(path):
-    with linked(path) as (_, _, header), path() as (third, _):
-        with Connection(third) as stranger:
-            assert stranger.learned(header) == b""
+    with linked(path) as (_, _, header), path() as (third, _), Connection(third) as stranger:
+        assert stranger.learned(header) == b""
 
 
 @PATHS
