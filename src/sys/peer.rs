@@ -80,6 +80,16 @@ pub fn receive_packet(
     Ok((len, from.map(|from| Credentials { pid: from.pid, uid: from.uid, gid: from.gid })))
 }
 
+/// The effective user of a process, as far as others may read it: a process that has executed a
+/// set-user-ID program, or is not dumpable, belongs to root there (proc_pid(5)).
+pub fn process_user(pid: i32) -> io::Result<u32> {
+    let owner = fs::metadata(format!("/proc/{pid}")).map(|process| process.uid());
+    owner.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::from_raw_os_error(libc::ESRCH),
+        _ => error,
+    })
+}
+
 /// Which boot of which machine this is (random(4)).
 pub fn boot_id() -> io::Result<[u8; 16]> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
@@ -126,6 +136,13 @@ mod tests {
         // SAFETY: the target is an array of this function's.
         let read = unsafe { read_process(std::process::id() as i32, &target, &source) };
         assert_eq!(read.unwrap_err().raw_os_error(), Some(libc::EFAULT));
+    }
+
+    #[test]
+    fn a_process_has_the_user_that_it_has() {
+        let pid = std::process::id() as i32;
+        assert_eq!(process_user(pid).unwrap(), super::super::effective_user());
+        assert_eq!(process_user(i32::MAX).unwrap_err().raw_os_error(), Some(libc::ESRCH));
     }
 
     #[test]

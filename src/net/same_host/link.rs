@@ -222,6 +222,11 @@ impl Link {
             Some(Err(error)) => return Err(errno(*error)),
             None => return Err(errno(libc::ESRCH)),
         };
+        // By execve(2) it may have become a program of another user's, which we may have the right to
+        // read and it has not; its first memory can be made to look like a board.
+        if sys::process_user(self.peer.pid)? != self.peer.uid {
+            return Err(errno(libc::EPERM));
+        }
         let mut shown = [0; BOARD_LEN];
         let len = sys::peek(self.peer.pid, place.address, &mut shown)?;
         let board = Board::parse(&shown);
