@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn a_process_has_the_user_that_it_has() {
         let pid = std::process::id() as i32;
-        assert_eq!(process_user(pid).unwrap(), super::super::effective_user());
+        assert_eq!(process_user(pid).unwrap(), crate::sys::effective_user());
         assert_eq!(process_user(i32::MAX).unwrap_err().raw_os_error(), Some(libc::ESRCH));
     }
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import sys
+import termios
 
 import pytest
 from host_pairs import LARGE, Hosted, endless, endless_room
+from hostile import floats
 from support import finish, pattern, until
 
 import pinwire
@@ -71,6 +75,35 @@ def test_receive_when_the_sender_is_killed_while_it_is_read_then_incomplete_erro
             for _ in range(2):
                 with pytest.raises((pinwire.IncompleteTransferError, ConnectionResetError)):
                     await channel.recv()
+
+    aio_host.run(main())
+
+
+def unread(sock):
+    return int.from_bytes(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def test_message_when_one_before_it_is_lost_then_it_is_not_delivered(aio_host):
+    code = f"""
+threading.Thread(target=channel.send, args=(np.zeros(1 << 22, "u1"),), daemon=True).start()
+channel.recv()
+import os
+os.write(channel.stream.fileno(), bytes.fromhex("{floats(5).hex()}"))
+threading.Event().wait()
+"""
+
+    async def main():
+        channel, process = await aio_host.to_program(PRELUDE + code)
+        async with channel:
+            header = await channel.recv_header()
+            await channel.send(b"seen")
+            await until(lambda: unread(channel.stream.fileno()) > 0)
+            await killed(process)
+            with pytest.raises(pinwire.IncompleteTransferError, match="middle"):
+                await header.read()
+            for receive in (channel.recv, channel.recv_header, header.read, header.skip):
+                with pytest.raises(pinwire.IncompleteTransferError, match="middle"):
+                    await receive()
 
     aio_host.run(main())
 

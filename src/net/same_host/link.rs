@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use socket2::{Domain, Socket as RawSocket, Type};
 
 use super::board::OurBoard;
-use super::credentials::{errno, is_from, is_spare, peer};
+use super::credentials::{is_from, is_spare, peer};
 use super::invited::address;
 use crate::net::socket::Opened;
 use crate::net::{Options, Socket};
@@ -198,7 +198,7 @@ impl Link {
         match sys::peek(self.peer.pid, board.record, &mut record) {
             Ok(read) if read == len => Ok(record),
             Ok(_) => Err(Lapse::Unreadable(libc::EFAULT).into()),
-            Err(error) => Err(self.lapse(&error).into()),
+            Err(error) => Err(lapse(&error).into()),
         }
     }
 
@@ -208,42 +208,45 @@ impl Link {
         fence(Ordering::SeqCst);
         let board = self.shown();
         fence(Ordering::SeqCst);
-        let board = board.map_err(|error| self.lapse(&error))?;
+        let board = board?;
         self.was_read.store(true, Ordering::Relaxed);
         if board.number == number { Ok(board) } else { Err(Lapse::Withdrawn) }
     }
 
-    fn shown(&self) -> io::Result<Board> {
+    fn shown(&self) -> Result<Board, Lapse> {
         if self.is_void() {
-            return Err(errno(libc::EPERM));
+            return Err(Lapse::Unreadable(libc::EPERM));
         }
         let place = match self.place.get() {
             Some(Ok(place)) => place,
-            Some(Err(error)) => return Err(errno(*error)),
-            None => return Err(errno(libc::ESRCH)),
+            Some(Err(errno)) => return Err(Lapse::Unreadable(*errno)),
+            None => return Err(Lapse::Unreadable(libc::ESRCH)),
         };
         // By execve(2) it may have become a program of another user's, which we may have the right to
         // read and it has not; its first memory can be made to look like a board.
-        if sys::process_user(self.peer.pid)? != self.peer.uid {
-            return Err(errno(libc::EPERM));
+        let user = sys::process_user(self.peer.pid).map_err(|error| lapse(&error))?;
+        if user != self.peer.uid {
+            return Err(Lapse::Unreadable(libc::EPERM));
         }
         let mut shown = [0; BOARD_LEN];
-        let len = sys::peek(self.peer.pid, place.address, &mut shown)?;
+        let len = sys::peek(self.peer.pid, place.address, &mut shown);
+        let len = len.map_err(|error| lapse(&error))?;
         let board = Board::parse(&shown);
         if len == BOARD_LEN && board.nonce == place.nonce {
             return Ok(board);
         }
-        // Another process has the number of the peer's by now.
-        Err(errno(libc::ESRCH))
+        // Another process has the number of the peer's by now, or it has executed another program;
+        // unless there never was a board.
+        Err(if self.was_read() { Lapse::Gone } else { Lapse::Unreadable(libc::ESRCH) })
     }
+}
 
-    /// What it means that memory cannot be read: a process that was there is gone, one that never
-    /// was is in another namespace.
-    fn lapse(&self, error: &io::Error) -> Lapse {
-        match error.raw_os_error() {
-            Some(libc::ESRCH) if self.was_read() => Lapse::Gone,
-            errno => Lapse::Unreadable(errno.unwrap_or(libc::EFAULT)),
-        }
+/// What it means that memory cannot be read. The kernel has given the process a number here, so
+/// where there is none of that number any more it has ended.
+fn lapse(error: &io::Error) -> Lapse {
+    match error.raw_os_error() {
+        Some(libc::ESRCH) => Lapse::Gone,
+        errno => Lapse::Unreadable(errno.unwrap_or(libc::EFAULT)),
     }
 }
 

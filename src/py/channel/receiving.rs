@@ -80,9 +80,7 @@ impl Receiving {
             return Ok(Next::Done(py.None()));
         }
         loop {
-            if let Some(number) = self.number
-                && !inbox.is_at(number)
-            {
+            if self.number.is_some_and(|number| !inbox.is_at(number)) {
                 self.inbox = Some(inbox);
                 return Err(refused(
                     py,
@@ -93,7 +91,8 @@ impl Receiving {
                 let channel = self.channel.get();
                 match inbox.front(|| channel.route().offerer(channel)) {
                     Ok(Front::Message) if inbox.is_large() => channel.route().look(channel),
-                    Ok(Front::Message) => {}
+                    // The sender of the one that was to come once more may have withdrawn it.
+                    Ok(Front::Message) => continue,
                     Ok(Front::Needs(needed)) => return Ok(self.read_ahead(inbox, needed)),
                     Ok(Front::Invitation(invitation)) => {
                         if !channel.route().follow(channel, &invitation) {
