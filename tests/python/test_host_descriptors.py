@@ -173,6 +173,8 @@ for end in (sock, link):
 after = f'''
 import os, socket
 sock, link = socket.socket(fileno={sock.fileno()}), socket.socket(fileno={link.fileno()})
+for end in (sock, link):
+    end.setblocking(True)  # a timeout has left them otherwise
 sock.sendall({offer([1 << 19])!r})
 print(link.recv(100).hex(), flush=True)
 sock.close()
