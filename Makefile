@@ -153,7 +153,7 @@ UNSTABLE = $(if $(NIGHTLY),RUSTUP_TOOLCHAIN=$(NIGHTLY),RUSTC_BOOTSTRAP=1)
 # What is found goes to target/fuzz, what fails to fuzz/artifacts; the seeds stay as they are.
 fuzz: $(FUZZ)/bin/cargo-fuzz
 	export $(UNSTABLE)
-	for target in header hello; do
+	for target in header hello link; do
 		mkdir -p target/fuzz/found/$$target
 		$(FUZZ)/bin/cargo-fuzz run --target-dir target/fuzz $$target \
 			target/fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=30

@@ -11,11 +11,8 @@ use std::time::{Duration, Instant};
 use pinwire::engine::{self, Bell, Outcome};
 use pinwire::mem::{Access, Copying, Cursor, Dim, Region, Runs};
 use pinwire::net::{
-    Direction, Error, Failure, Invited, Lease, Neighbour, Opened, Options, Payload, Progress, Pull,
-    Socket, State, Transfer,
+    Direction, Error, Failure, Opened, Options, Payload, Progress, Pull, Socket, State, Transfer,
 };
-use pinwire::sys;
-use pinwire::wire::Verdict;
 use proptest::prelude::*;
 
 const MIB: usize = 1024 * 1024;
@@ -193,51 +190,4 @@ fn a_pull_ends_when_its_socket_is_closed_or_its_time_is_over() {
     assert!(matches!(result, Err(Error::TimedOut) | Ok(())));
     let taken = transfer.progress().transferred() as usize;
     assert!(target[..taken] == source[..taken]);
-}
-
-#[test]
-fn who_is_invited_reads_the_ticket_and_is_heard() {
-    let mut lease = Lease::new().unwrap();
-    let mut invited = Invited::new(&lease).unwrap();
-    assert!(invited.answer(&Options::default()).unwrap().is_none());
-    let neighbour = Neighbour::visit(invited.invitation()).unwrap();
-    assert_eq!(neighbour.pid(), std::process::id() as i32);
-    assert_eq!(neighbour.ticket().unwrap(), 0);
-    let (answers, verdict) = invited.answer(&Options::default()).unwrap().unwrap();
-    assert_eq!(verdict, Verdict::Done);
-    for number in 1..4 {
-        assert_eq!(lease.offer(), number);
-        assert_eq!(neighbour.ticket().unwrap(), number);
-        neighbour.answer(number, Verdict::Progress(5));
-        let mut said = [0; 24];
-        assert_eq!(sys::receive_bytes(answers.fd().unwrap().as_fd(), &mut said).unwrap(), 24);
-        assert_eq!(said[0], number as u8);
-        lease.withdraw();
-        assert_eq!(neighbour.ticket().unwrap(), 0);
-    }
-}
-
-#[test]
-fn who_does_not_find_the_nonce_says_so() {
-    let lease = Lease::new().unwrap();
-    let mut invited = Invited::new(&lease).unwrap();
-    for (address, errno) in [(8, libc::EFAULT), (invited.invitation().address + 1, libc::ESRCH)] {
-        let invitation = pinwire::wire::Invitation { address, ..*invited.invitation() };
-        let error = Neighbour::visit(&invitation).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(errno));
-        let (_, verdict) = invited.answer(&Options::default()).unwrap().unwrap();
-        assert_eq!(verdict, Verdict::Unreadable(errno as u64));
-    }
-}
-
-#[test]
-fn strangers_at_the_door_are_not_heard() {
-    let lease = Lease::new().unwrap();
-    let mut invited = Invited::new(&lease).unwrap();
-    let wrong = pinwire::wire::Invitation { secret: [0; 32], ..*invited.invitation() };
-    let strangers: Vec<_> = (0..10).map(|_| Neighbour::visit(&wrong).unwrap()).collect();
-    assert!(invited.answer(&Options::default()).unwrap().is_none());
-    let _friend = Neighbour::visit(invited.invitation()).unwrap();
-    assert!(invited.answer(&Options::default()).unwrap().is_some());
-    drop(strangers);
 }

@@ -2,8 +2,9 @@
 
 use pinwire::wire::meta::MAX_DEPTH;
 use pinwire::wire::{
-    Answer, Flags, HELLO_LEN, Header, Hello, Host, Invitation, Kind, MAX_NDIM, Offer, Order,
-    PREFIX_LEN, Parsed, Part, Run, VERSION, Verdict,
+    Answer, BOARD_LEN, Board, ByLink, Flags, HELLO_LEN, Header, Hello, Host, Invitation, Join,
+    Kind, MAX_NDIM, Offer, Order, PREFIX_LEN, Parsed, Part, Place, Run, VERSION, Verdict, Welcome,
+    WireError,
 };
 use proptest::prelude::*;
 use rmpv::Value;
@@ -23,27 +24,44 @@ fn hello() -> impl Strategy<Value = Hello> {
     )
 }
 
-/// A header some of whose parts are offered, cut into runs at these places.
+/// A header some of whose parts come by the link.
 fn offering() -> impl Strategy<Value = Header> {
-    let cuts = prop::collection::vec(prop::option::of(1u64..9), 0..6);
-    (header(), 1u64.., 0u64..1 << 40, cuts).prop_map(|(mut header, ticket, address, cuts)| {
-        let mut offer = Offer { ticket, ..Offer::default() };
-        for (index, part) in header.parts.iter().enumerate() {
-            let nbytes = part.nbytes().unwrap();
-            let pieces = cuts.get(index).copied().flatten().unwrap_or(0).min(nbytes);
+    let ways = prop::collection::vec(any::<bool>(), 6);
+    (header(), 1u64.., ways).prop_map(|(mut header, number, ways)| {
+        let parts = (0..header.parts.len()).map(|index| ways[index % 6]).collect();
+        header.by_link = Some(ByLink { number, parts });
+        header
+    })
+}
+
+/// Such a header, and where those parts lie: in runs, cut at these places.
+fn offer() -> impl Strategy<Value = (Header, Offer)> {
+    let cuts = prop::collection::vec(1u64..9, 6);
+    (offering(), 0u64..1 << 40, cuts).prop_map(|(header, address, cuts)| {
+        let mut offer = Offer::default();
+        let by_link = &header.by_link.as_ref().unwrap().parts;
+        for (index, (part, &is_offered)) in header.parts.iter().zip(by_link).enumerate() {
+            let nbytes = if is_offered { part.nbytes().unwrap() } else { 0 };
+            let pieces = cuts[index % 6].min(nbytes);
             let first = nbytes - pieces.saturating_sub(1);
             let lens = (0..pieces).map(|piece| if piece == 0 { first } else { 1 });
             offer.runs.extend(lens.map(|len| Run { address, len }));
             offer.counts.push(pieces as u32);
         }
-        header.offer = Some(offer);
-        header
+        (header, offer)
     })
 }
 
+fn parse_offer(record: &[u8], header: &Header) -> Result<Offer, WireError> {
+    Offer::parse(record, &header.parts, header.by_link.as_ref().unwrap())
+}
+
 fn invitation() -> impl Strategy<Value = Invitation> {
-    (any::<[u8; 16]>(), any::<[u8; 32]>(), any::<u64>(), any::<[u8; 32]>())
-        .prop_map(|(name, secret, address, nonce)| Invitation { name, secret, address, nonce })
+    (any::<[u8; 16]>(), any::<[u8; 32]>()).prop_map(|(name, secret)| Invitation { name, secret })
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    (any::<u64>(), any::<[u8; 32]>()).prop_map(|(address, nonce)| Place { address, nonce })
 }
 
 /// Arrays of every dimension, many without an item, some as large as memory can be.
@@ -147,7 +165,10 @@ fn check_sent_on(bytes: &[u8]) {
         let (back, len) = parse_header(&again).unwrap();
         // By their bytes: a NaN in meta is not equal to itself.
         assert_eq!((encoded(&back), len), (again.clone(), again.len()));
-        assert_eq!((back.kind, back.parts, back.offer), (header.kind, header.parts, header.offer));
+        assert_eq!(
+            (back.kind, back.parts, back.by_link),
+            (header.kind, header.parts, header.by_link)
+        );
     }
     if let Ok(Parsed::Invitation(invitation, len)) = Header::parse(bytes) {
         assert_eq!(invitation.encode(), bytes[..len]);
@@ -198,7 +219,7 @@ proptest! {
     }
 
     #[test]
-    fn an_offer_comes_back(header in offering(), behind in prop::collection::vec(any::<u8>(), 0..9)) {
+    fn a_header_of_an_offer_comes_back(header in offering(), behind in prop::collection::vec(any::<u8>(), 0..9)) {
         let bytes = encoded(&header);
         prop_assert_eq!(fed(&bytes, parse_header), (header.clone(), bytes.len()));
         let parsed = parse_header(&[&bytes[..], &behind].concat());
@@ -212,9 +233,64 @@ proptest! {
     }
 
     #[test]
-    fn an_answer_comes_back(ticket in any::<u64>(), value in any::<u64>(), which in 0..3) {
+    fn an_offer_comes_back((header, offer) in offer()) {
+        let record = offer.encode();
+        let len = Offer::check_len(record.len() as u64, header.parts.len());
+        prop_assert_eq!(len, Ok(record.len()));
+        prop_assert_eq!(parse_offer(&record, &header), Ok(offer));
+    }
+
+    #[test]
+    fn an_offer_with_a_damaged_record_has_just_the_bytes_of_its_parts_or_is_refused(
+        (header, offer) in offer(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in 0usize..40,
+    ) {
+        let mut record = offer.encode();
+        for (at, byte) in damage {
+            if !record.is_empty() {
+                *at.get_mut(&mut record) = byte;
+            }
+        }
+        record.truncate(record.len().max(cut) - cut);
+        let Ok(offer) = parse_offer(&record, &header) else { return Ok(()) };
+        prop_assert_eq!(offer.encode(), record);
+        let mut runs = offer.runs.iter();
+        let ways = &header.by_link.as_ref().unwrap().parts;
+        for ((part, &count), &is_offered) in header.parts.iter().zip(&offer.counts).zip(ways) {
+            let mine = runs.by_ref().take(count as usize);
+            let total: u64 = mine.inspect(|run| assert!(run.len > 0)).map(|run| run.len).sum();
+            prop_assert_eq!(total, if is_offered { part.nbytes().unwrap() } else { 0 });
+        }
+        prop_assert_eq!(runs.next(), None);
+    }
+
+    #[test]
+    fn a_join_comes_back(
+        secret in any::<[u8; 32]>(),
+        place in prop_oneof![place().prop_map(Ok), (1u64..).prop_map(Err)],
+    ) {
+        let join = Join { secret, place };
+        prop_assert_eq!(Join::parse(&join.encode()), join);
+    }
+
+    #[test]
+    fn a_welcome_comes_back(place in place()) {
+        prop_assert_eq!(Welcome::parse(&Welcome(place).encode()), Welcome(place));
+    }
+
+    #[test]
+    fn a_board_is_read_as_it_lies_in_memory(nonce in any::<[u8; 32]>(), numbers in any::<[u64; 3]>()) {
+        let numbers_in_memory = numbers.map(u64::to_ne_bytes).concat();
+        let bytes: [u8; BOARD_LEN] = [&nonce[..], &numbers_in_memory].concat().try_into().unwrap();
+        let [number, record, len] = numbers;
+        prop_assert_eq!(Board::parse(&bytes), Board { nonce, number, record, len });
+    }
+
+    #[test]
+    fn an_answer_comes_back(number in any::<u64>(), value in any::<u64>(), which in 0..3) {
         let verdict = [Verdict::Done, Verdict::Progress(value), Verdict::Unreadable(value)];
-        let answer = Answer { ticket, verdict: verdict[which as usize] };
+        let answer = Answer { number, verdict: verdict[which as usize] };
         prop_assert_eq!(Answer::parse(&answer.encode()), Some(answer));
     }
 

@@ -5,7 +5,9 @@
 use std::path::Path;
 use std::{env, fs};
 
-use pinwire::wire::{HELLO_LEN, Header, Hello, MAX_NDIM, PREFIX_LEN, Parsed, VERSION, WireError};
+use pinwire::wire::{
+    ByLink, HELLO_LEN, Header, Hello, MAX_NDIM, Offer, PREFIX_LEN, Parsed, VERSION, WireError,
+};
 
 const MEBI: u32 = 1024 * 1024;
 
@@ -45,18 +47,21 @@ impl Frame {
     }
 }
 
-/// A header of 40 bytes of floats and of none, with an offer of these runs of memory, whose number
-/// it announces.
-fn offering(ticket: u64, announced: u32, counts: [u32; 2], runs: &[[u64; 2]]) -> Vec<u8> {
+/// A header of 40 bytes of floats and of none, which come in these ways.
+fn offering(number: u64, ways: [u8; 2]) -> Vec<u8> {
     let parts = [floats(&[5]), floats(&[0])].concat();
     let mut bytes = prefix(1, [1, 0, 0], [2, parts.len() as u32, 0]);
     bytes[16..].copy_from_slice(&40u64.to_le_bytes());
-    bytes.extend(ticket.to_le_bytes());
-    bytes.extend(u64::from(announced).to_le_bytes());
+    bytes.extend(number.to_le_bytes());
+    bytes.extend(ways);
     bytes.extend(parts);
-    bytes.extend(counts.map(u32::to_le_bytes).concat());
-    bytes.extend(runs.iter().flatten().flat_map(|number| number.to_le_bytes()));
     bytes
+}
+
+/// The record of an offer.
+fn record(counts: &[u64], runs: &[[u64; 2]]) -> Vec<u8> {
+    let numbers = counts.iter().chain(runs.iter().flatten());
+    numbers.flat_map(|number| number.to_ne_bytes()).collect()
 }
 
 /// An invitation of so many bytes.
@@ -113,7 +118,7 @@ fn good_headers() -> Vec<(&'static str, Vec<u8>)> {
         ("good-empty", Frame::kind(1, [0; 3])),
         ("good-object", Frame { kind: 2, parts: 1, descriptions: part(1, b'C', b"|u1", &[0]), ..Frame::new() }.bytes()),
         ("good-several", Frame::parts(4, &several, 56)),
-        ("good-offer", offering(7, 2, [2, 0], &[[1 << 40, 39], [0, 1]])),
+        ("good-offer", offering(7, [1, 0])),
         ("good-64-dimensions", Frame::parts(1, &[&floats(&[1; MAX_NDIM])], 8)),
         ("good-meta", Frame::meta(b"\x84\xa1a\xcb\x7f\xf8\0\0\0\0\0\0\x01\x92\xc2\xc0\xd3\xff\xff\xff\xff\0\0\0\0\xc4\x01x\xca\0\0\0\0\x80")),
     ]
@@ -132,40 +137,20 @@ fn bad_headers() -> Vec<(&'static str, Vec<u8>, WireError)> {
     let largest = i64::MAX as u64;
     let five = floats(&[5]);
     let nested = |lists: usize| [&b"\x81\x01"[..], &vec![0x91; lists - 1], b"\x90"].concat();
-    let runs = Nonsense("runs that do not make up their part");
     vec![
         ("kind", Frame::kind(4, [0; 3]), Nonsense("a message of an unknown kind")),
-        (
-            "offer-no-ticket",
-            offering(0, 1, [1, 0], &[[9, 40]]),
-            Nonsense("an offer without a ticket"),
-        ),
-        (
-            "offer-too-many",
-            offering(1, 65537, [1, 0], &[]),
-            too_much("runs of memory", 65537, 65536),
-        ),
-        ("offer-less", offering(1, 2, [2, 0], &[[9, 20], [9, 19]]), runs.clone()),
-        ("offer-more", offering(1, 1, [1, 0], &[[9, 41]]), runs.clone()),
-        ("offer-of-nothing", offering(1, 2, [1, 1], &[[9, 40], [9, 0]]), runs.clone()),
-        ("offer-overflows", offering(1, 2, [2, 0], &[[9, 41], [9, u64::MAX]]), runs.clone()),
-        ("offer-beyond-memory", offering(1, 1, [1, 0], &[[u64::MAX - 9, 40]]), runs),
-        ("offer-too-few", offering(1, 1, [2, 0], &[[9, 40]]), Nonsense("more runs than there are")),
-        (
-            "offer-of-no-part",
-            offering(1, 2, [1, 0], &[[9, 40], [9, 1]]),
-            Nonsense("runs of no part"),
-        ),
-        ("invitation-short", invitation(87), Nonsense("an invitation of another length")),
-        ("invitation-long", invitation(89), Nonsense("an invitation of another length")),
+        ("offer-no-number", offering(0, [1, 0]), Nonsense("an offer without a number")),
+        ("offer-way", offering(1, [1, 2]), Nonsense("a part that comes by no known way")),
+        ("invitation-short", invitation(47), Nonsense("an invitation of another length")),
+        ("invitation-long", invitation(49), Nonsense("an invitation of another length")),
         (
             "invitation-flags",
-            prefix(3, [1, 0, 0], [0, 0, 88]),
+            prefix(3, [1, 0, 0], [0, 0, 48]),
             Nonsense("an invitation with a payload"),
         ),
         (
             "invitation-parts",
-            prefix(3, [0; 3], [1, 0, 88]),
+            prefix(3, [0; 3], [1, 0, 48]),
             Nonsense("an invitation with a payload"),
         ),
         (
@@ -292,7 +277,7 @@ fn a_good_header_is_taken() {
 
 #[test]
 fn a_good_invitation_is_taken() {
-    let bytes = invitation(88);
+    let bytes = invitation(48);
     assert!(matches!(Header::parse(&bytes), Ok(Parsed::Invitation(_, len)) if len == bytes.len()));
 }
 
@@ -351,9 +336,11 @@ fn errors_say_what_is_wrong_in_words() {
 #[test]
 fn the_seeds_of_the_fuzzers_are_these_frames() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-    let good = [good_headers(), vec![("good-invitation", invitation(88))]].concat();
+    let good = [good_headers(), vec![("good-invitation", invitation(48))]].concat();
     let headers = seeds("header", good, bad_headers());
-    for (target, name, bytes) in [headers, seeds("hello", good_hellos(), bad_hellos())].concat() {
+    for (target, name, bytes) in
+        [headers, seeds("hello", good_hellos(), bad_hellos()), links()].concat()
+    {
         let path = corpus.join(target).join(name);
         if env::var_os("PINWIRE_WRITE_CORPUS").is_some() {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -361,6 +348,53 @@ fn the_seeds_of_the_fuzzers_are_these_frames() {
         }
         assert_eq!(fs::read(&path).unwrap(), bytes, "{}", path.display());
     }
+}
+
+/// Records of an offer whose header is `offering(1, [1, 0])`.
+fn records() -> Vec<(&'static str, Vec<u8>, Option<WireError>)> {
+    use WireError::Nonsense;
+    let length = || Some(Nonsense("an offer of another length"));
+    let runs = || Some(Nonsense("runs that do not make up their part"));
+    let missing = || Some(Nonsense("more runs than there are"));
+    let other = Nonsense("an offer of a part that does not come by the link");
+    let many = too_much("runs of memory", 65537, 65536);
+    vec![
+        ("good", record(&[1, 0], &[[1 << 40, 40]]), None),
+        ("good-pieces", record(&[2, 0], &[[9, 39], [u64::MAX - 1, 1]]), None),
+        ("less", record(&[2, 0], &[[9, 20], [9, 19]]), runs()),
+        ("more", record(&[1, 0], &[[9, 41]]), runs()),
+        ("empty-run", record(&[2, 0], &[[9, 40], [9, 0]]), runs()),
+        ("overflows", record(&[2, 0], &[[9, 41], [9, u64::MAX]]), runs()),
+        ("beyond-memory", record(&[1, 0], &[[u64::MAX - 9, 40]]), runs()),
+        ("nothing", record(&[0, 0], &[]), runs()),
+        ("too-few", record(&[2, 0], &[[9, 40]]), missing()),
+        ("count-of-all", record(&[u64::MAX, 0], &[[9, 40]]), missing()),
+        ("of-no-part", record(&[1, 0], &[[9, 40], [9, 1]]), Some(Nonsense("runs of no part"))),
+        ("another-part", record(&[1, 1], &[[9, 40], [9, 1]]), Some(other)),
+        ("short", record(&[1], &[]), length()),
+        ("cut", record(&[1, 0], &[[9, 40]])[..31].to_vec(), length()),
+        ("too-many", record(&[1, 0], &[[9, 1]; 65537]), Some(many)),
+    ]
+}
+
+#[test]
+fn a_record_is_taken_or_refused_for_what_it_is() {
+    let Ok(Parsed::Header(header, _)) = Header::parse(&offering(1, [1, 0])) else { panic!() };
+    let by_link = header.by_link.unwrap();
+    for (name, record, error) in records() {
+        let parsed = Offer::parse(&record, &header.parts, &by_link);
+        assert_eq!(parsed.err(), error, "{name}");
+    }
+    let other = ByLink { number: 1, parts: [true].into_iter().collect() };
+    let parsed = Offer::parse(&record(&[1, 0], &[[9, 40]]), &header.parts, &other);
+    assert_eq!(parsed, Err(WireError::Nonsense("an offer of another length")));
+}
+
+/// Headers with the records that are read for them.
+fn links() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let small = records().into_iter().filter(|(_, record, _)| record.len() < 1000);
+    let seed = |record: Vec<u8>| [offering(1, [1, 0]), record].concat();
+    small.map(|(name, record, _)| ("link", name, seed(record))).collect()
 }
 
 /// All that is good, and one for each error.

@@ -17,8 +17,8 @@ fuzz_target!(|bytes: &[u8]| {
             };
             assert_eq!(sent_len, sent.len());
             assert_eq!(
-                (back.kind, &back.parts, back.payload, &back.offer),
-                (header.kind, &header.parts, header.payload, &header.offer)
+                (back.kind, &back.parts, back.payload, &back.by_link),
+                (header.kind, &header.parts, header.payload, &header.by_link)
             );
             // Meta by its bytes: a NaN is not equal to itself.
             let mut again = Vec::new();

@@ -46,9 +46,7 @@ def answer(number: int, verdict: int = DONE, value: int = 0) -> bytes:
     return ANSWER.pack(number, verdict, value)
 
 
-def offer(
-    sizes: Sequence[int], *, number: int = 1, by_link: Sequence[int] | None = None
-) -> bytes:
+def offer(sizes: Sequence[int], *, number: int = 1, by_link: Sequence[int] | None = None) -> bytes:
     """The header of a message of arrays of bytes, the first of which comes by the link."""
     by_link = [1] + [0] * (len(sizes) - 1) if by_link is None else by_link
     descriptions = b"".join(part("|u1", [size], 1) for size in sizes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hostile import header, hello, part, prefix, take
@@ -168,5 +167,3 @@ def refused(invited: Invitation, errno: int) -> socket.socket:
     link = invited.dial()
     link.send(invited.join(Board(), errno))
     return link
-
-

@@ -95,14 +95,14 @@ def test_a_frame_when_it_makes_no_sense_then_the_liar_loses_its_connection(face)
 
 
 def test_an_offer_when_it_is_another_than_the_header_says_then_the_connection_is_lost(face):
-    async def main(record: bytes, data: bytes, text: str) -> None:
+    async def main(shown: bytes, data: bytes, text: str) -> None:
         async with inviter(face, Memory(DATA)) as sender:
-            sender.memory.stand(1, record)
+            sender.memory.stand(1, shown)
             sender.sock.sendall(data)
             await loses(sender, text)
 
-    for record, sizes, by_link, text in OTHERS.values():
-        face.run(main(record, offer(sizes, by_link=by_link), text))
+    for shown, sizes, by_link, text in OTHERS.values():
+        face.run(main(shown, offer(sizes, by_link=by_link), text))
 
 
 async def loses(sender: Sender, text: str) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hostile import hello, rest, take
-from neighbours import HELLO, HELLO_LEN, INVITATION_LEN, answer, beside, visit
+from links import HELLO_LEN, INVITATION_LEN, answer, invitation
+from neighbours import HELLO, beside, joining
+from offers import refused
 from support import PATIENCE, Call, program
 
 ROOT = Path(__file__).parents[2]
@@ -45,15 +47,18 @@ def described(channel):
     return channel.transport, channel.stats().same_host
 
 
-def ways(peer_hello=HELLO, said=b"", same_host="auto"):
+def ways(peer_hello=HELLO, said=b"", refusal=0, same_host="auto"):
     """What a channel says of its way before a large message and after it."""
     with contextlib.ExitStack() as stack:
         theirs, channel = stack.enter_context(beside(peer_hello, same_host))
         before = described(channel)
         sending = Call(channel.send, ARRAY, timeout=PATIENCE)
-        if said:
-            invitation = take(theirs, HELLO_LEN + INVITATION_LEN)[HELLO_LEN:]
-            stack.enter_context(visit(invitation, invitation[40:72] + said))
+        if said or refusal:
+            frame = take(theirs, HELLO_LEN + INVITATION_LEN)[HELLO_LEN:]
+            if said:
+                stack.enter_context(joining(frame, said))
+            else:
+                stack.enter_context(refused(invitation(frame), refusal))
         reading = Call(rest, theirs)
         sending.result()
         after = described(channel)
@@ -68,20 +73,33 @@ UNTRIED = ("unix", "untried")
 @pytest.mark.parametrize(
     ("arguments", "before", "after"),
     [
-        ({"said": answer(0) + answer(1)}, UNTRIED, ("same-host", "in use")),
+        ({"said": answer(1)}, UNTRIED, ("same-host", "in use")),
         ({"same_host": "off"}, ("unix", "off"), ("unix", "off")),
         ({"peer_hello": hello()}, UNTRIED, ("unix", "the peer has it off")),
         ({"peer_hello": hello(flags=2)}, UNTRIED, ("unix", "the peer is on another host")),
         (
-            {"said": answer(0, 3, errno.EPERM)},
+            {"said": answer(1, 3, errno.EPERM)},
+            UNTRIED,
+            ("unix", "the peer cannot read this process"),
+        ),
+        (
+            {"refusal": errno.ESRCH},
             UNTRIED,
             ("unix", "the peer cannot read this process"),
         ),
     ],
-    ids=["in-use", "off", "peer-off", "elsewhere", "unreadable"],
+    ids=["in-use", "off", "peer-off", "elsewhere", "unreadable", "refused"],
 )
 def test_stats_when_a_message_has_gone_then_they_say_what_the_page_says(arguments, before, after):
     untried, (transport, text) = ways(**arguments)
     assert untried == before
     assert (transport, text[: len(after[1])]) == after
     assert f'"{transport}"' in LINES and f'"{after[1]}"' in LINES
+
+
+def test_claims_when_the_page_names_a_test_then_there_is_one():
+    named = re.findall(r"`(test_\w+\.py|link\.rs)`: `(\w+)`", PAGE)
+    assert len(named) > 10
+    for file, test in named:
+        path = ROOT / "tests" / ("" if file.endswith(".rs") else "python") / file
+        assert re.search(rf"\b(?:def|fn) {test}\(", path.read_text()), (file, test)

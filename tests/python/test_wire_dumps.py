@@ -8,22 +8,25 @@ from pathlib import Path
 
 import numpy as np
 from hostile import hello, rest, take
-from neighbours import (
+from links import (
+    BOARD,
     BOOT,
     HELLO_LEN,
     INVITATION_LEN,
     NETWORK,
-    Inviter,
-    answer,
-    beside,
-    visit,
+    accepted,
+    at,
+    invitation,
+    offer,
+    place_in,
 )
+from neighbours import Inviter, beside
 from support import PATIENCE, Call
 from wire_dump import Dump
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text()
 DUMPS = PAGE.split("\n## One of each\n")[1]
-MESSAGE, OFFER, ANSWERS = re.findall(r"^```\n(.*?)\n```$", DUMPS, re.DOTALL | re.MULTILINE)
+MESSAGE, OFFER, LINK, MEMORY = re.findall(r"^```\n(.*?)\n```$", DUMPS, re.DOTALL | re.MULTILINE)
 
 PARTS = [np.array([[1, 2, 3], [4, 5, 6]], "<i2", order="F"), np.array([258], ">u2")]
 META = {"step": 7}
@@ -67,31 +70,52 @@ def test_dump_when_a_message_is_offered_then_it_is_that_of_the_page():
     with beside() as (theirs, channel):
         sending = Call(channel.send, OFFERED, timeout=PATIENCE)
         first = take(theirs, HELLO_LEN + INVITATION_LEN)
-        invitation = first[HELLO_LEN:]
-        with visit(invitation, bytes_of(ANSWERS, invitation[40:72])):
+        invited = invitation(first[HELLO_LEN:])
+        nonce = bytes(32)
+        link_says = bytes_of(LINK, invited.secret, bytes(8), nonce, bytes(8), nonce)
+        join, answers = link_says[:80], link_says[120:]
+        with invited.dial() as link:
+            link.send(join)
+            place = place_in(link.recv(1000))
+            header = take(theirs, len(offer([1, 1], by_link=[1, 0])))
+            memory = at(place.address, BOARD.size) + place.record
+            for start in range(0, len(answers), 24):
+                link.send(answers[start : start + 24])
             assert sending.result() == 524_290
         channel.stream.send_eof()
-        dump = Dump(first + rest(theirs))
+        dump = Dump(first + header + rest(theirs))
     dump.hello()
     dump.invitation()
     dump.header()
     dump.payload(1, OFFERED[1])
     assert dump.text() == OFFER, f"the page should have:\n{dump.text()}"
+    dump = Dump(memory)
+    dump.board()
+    dump.record(2, 1)
+    assert dump.text() == MEMORY, f"the page should have:\n{dump.text()}"
 
 
-def test_dump_when_an_offer_of_its_bytes_is_received_then_the_answers_are_those_of_the_page():
-    inviter = Inviter(ticket=1)
-    said = [BOOT, struct.pack("<Q", NETWORK), inviter.name, inviter.secret]
-    said += [struct.pack("<Q", inviter.address), inviter.nonce]
-    said += [struct.pack("<Q", OFFERED[0].ctypes.data)]
-    with inviter.listener, beside(bytes_of(OFFER, *said)) as (_, channel):
-        message = channel.recv(timeout=PATIENCE)
-        side, visited = inviter.visited()
-        with side:
-            dump = Dump(visited + take(side, 2 * len(answer(1))))
+def test_dump_when_an_offer_of_its_bytes_is_received_then_the_link_is_that_of_the_page():
+    inviter = Inviter()
+    record = struct.pack("<Q", OFFERED[0].ctypes.data)
+    shown = bytes_of(MEMORY, inviter.nonce, bytes(8), record)
+    inviter.stand(1, shown[BOARD.size :])
+    said = [BOOT, struct.pack("<Q", NETWORK), inviter.invited.name, inviter.invited.secret]
+    with inviter.listener, beside() as (theirs, channel):
+        said = bytes_of(OFFER, *said)
+        receiving = Call(channel.recv, timeout=PATIENCE)
+        theirs.sendall(said[HELLO_LEN : HELLO_LEN + INVITATION_LEN])
+        link, join = accepted(inviter.listener)
+        with link:
+            came = struct.pack("<Q", inviter.address) + inviter.nonce
+            link.send(came)
+            theirs.sendall(said[HELLO_LEN + INVITATION_LEN :])
+            message = receiving.result()
+            dump = Dump(join + came + link.recv(100) + link.recv(100))
         np.testing.assert_array_equal(message.parts[0], OFFERED[0])
         np.testing.assert_array_equal(message.parts[1], OFFERED[1])
-    dump.mask("secret", 32)
-    for _ in range(3):
+    dump.join()
+    dump.place("welcome: address of the board")
+    for _ in range(2):
         dump.answer()
-    assert dump.text() == ANSWERS, f"the page should have:\n{dump.text()}"
+    assert dump.text() == LINK, f"the page should have:\n{dump.text()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import time
@@ -10,24 +11,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hostile import floats, hello, take
-from neighbours import (
+from links import (
+    BOARD,
     BOOT,
     DONE,
-    HELLO,
     HELLO_LEN,
     INVITATION_LEN,
+    JOIN,
     NETWORK,
-    PREFIX_LEN,
     PROGRESS,
     UNREADABLE,
-    Inviter,
+    Board,
+    accepted,
     answer,
-    beside,
+    at,
     extension,
     host,
+    invitation,
     offer,
-    visit,
+    record,
 )
+from neighbours import HELLO, PREFIX_LEN, Inviter, beside, joining
 from support import PATIENCE, Call
 
 import pinwire
@@ -50,10 +54,16 @@ def invited(theirs):
     return take(theirs, HELLO_LEN + INVITATION_LEN)[HELLO_LEN:]
 
 
-def pulling(runs, ticket=1):
-    """Who invites and offers these runs, and the bytes that say so."""
-    inviter = Inviter(ticket)
-    return inviter, inviter.invitation() + offer(ticket, runs)
+@contextlib.contextmanager
+def offering(*runs, number=1):
+    """A plain socket that has invited a channel, which has joined: and the link."""
+    inviter = Inviter(runs, number)
+    with inviter.listener, beside() as (theirs, channel):
+        theirs.sendall(inviter.invited.frame() + floats(5.0))
+        channel.recv(timeout=PATIENCE)
+        link, _ = inviter.visited()
+        with link:
+            yield inviter, theirs, channel, link
 
 
 def run(array):
@@ -113,34 +123,70 @@ def test_sender_when_there_is_no_answer_then_it_waits_so_long_and_sends_as_usual
 def test_visitor_when_it_does_not_know_the_secret_then_it_is_dropped_and_another_heard():
     with beside() as (theirs, channel):
         sending = Call(channel.send, ARRAY, timeout=PATIENCE)
-        invitation = invited(theirs)
-        with (
-            visit(invitation, bytes(32) + answer(0)) as stranger,
-            visit(invitation, invitation[40:72] + answer(0) + answer(1)),
-        ):
-            assert sending.result() == ARRAY.nbytes
-            assert stranger.recv(1) == b""
+        frame = invited(theirs)
+        with invitation(frame).dial() as stranger:
+            stranger.send(bytes(JOIN.size))
+            with joining(frame, answer(1)):
+                assert sending.result() == ARRAY.nbytes
+                assert stranger.recv(1) == b""
 
 
-def test_sender_when_answers_are_about_another_ticket_then_it_reads_over_them():
+def test_visitor_when_it_says_why_it_does_not_join_then_the_socket_is_used():
     with beside() as (theirs, channel):
         sending = Call(channel.send, ARRAY, timeout=PATIENCE)
-        invitation = invited(theirs)
-        with visit(invitation) as side:
-            side.sendall(answer(9) + answer(9, UNREADABLE, errno.EPERM) + answer(1, PROGRESS, 5))
+        wanted = invitation(invited(theirs))
+        with wanted.dial() as visitor:
+            visitor.send(wanted.join(Board(), errno.EPERM))
+            assert take(theirs, PREFIX_LEN)[:4] == PLAIN
+            take(theirs, 19 + ARRAY.nbytes)
+            assert sending.result() == ARRAY.nbytes
+        assert "Operation not permitted" in channel.stats().same_host
+
+
+def test_join_when_it_is_followed_then_it_says_where_the_board_is():
+    inviter = Inviter()
+    with inviter.listener, beside() as (theirs, channel):
+        theirs.sendall(inviter.invited.frame() + floats(5.0))
+        channel.recv(timeout=PATIENCE)
+        link, join = accepted(inviter.listener)
+        with link:
+            secret, error, address, nonce = JOIN.unpack(join)
+            assert (secret, error) == (inviter.invited.secret, 0)
+            assert BOARD.unpack(at(address, BOARD.size)) == (nonce, 0, 0, 0)
+
+
+def test_board_when_something_is_offered_then_it_leads_to_the_record():
+    with beside() as (theirs, channel):
+        rows = np.zeros((1024, 2048), "u1")[:, :1024]
+        parts = [np.arange(9, dtype="u1"), ARRAY, rows]
+        sending = Call(channel.send, parts * 2, timeout=PATIENCE)
+        with joining(invited(theirs)) as (link, place):
+            assert take(theirs, 4) == OFFERED
+            start, first = ARRAY.ctypes.data, rows.ctypes.data
+            runs = [(start, ARRAY.nbytes), *((first + 2048 * row, 1024) for row in range(1024))]
+            assert (place.number, place.record) == (1, record(runs * 2, [0, 1, 1024] * 2))
+            link.send(answer(1))
+            assert sending.result() == sum(part.nbytes for part in parts) * 2
+            assert place.number == 0
+
+
+def test_sender_when_answers_are_about_another_number_then_it_reads_over_them():
+    with beside() as (theirs, channel):
+        sending = Call(channel.send, ARRAY, timeout=PATIENCE)
+        said = [answer(9), answer(9, UNREADABLE, errno.EPERM), answer(1, PROGRESS, 5)]
+        with joining(invited(theirs), *said, answer(1, 9), answer(1)[:9], b"x" * 99) as (link, _):
             take(theirs, PREFIX_LEN)
             assert channel.stats().messages_sent == 0
-            side.sendall(answer(1))
+            link.send(answer(1))
             assert sending.result() == ARRAY.nbytes
 
 
 def test_sender_when_it_hears_unreadable_then_it_sends_again_and_offers_no_more():
     with beside() as (theirs, channel):
         sending = Call(lambda: [channel.send(ARRAY, timeout=PATIENCE) for _ in range(2)])
-        invitation = invited(theirs)
-        with visit(invitation) as side:
-            assert take(theirs, len(offer(1, [run(ARRAY)])))[:4] == OFFERED
-            side.sendall(answer(1, UNREADABLE, errno.EPERM))
+        with joining(invited(theirs)) as (link, _):
+            assert take(theirs, len(offer([ARRAY.nbytes])))[:4] == OFFERED
+            link.send(answer(1, UNREADABLE, errno.EPERM))
             for _ in range(2):
                 assert take(theirs, PREFIX_LEN)[:4] == PLAIN
                 assert take(theirs, 19 + ARRAY.nbytes)[19:] == ARRAY.tobytes()
@@ -148,20 +194,24 @@ def test_sender_when_it_hears_unreadable_then_it_sends_again_and_offers_no_more(
         assert "the peer cannot read this process" in channel.stats().same_host
 
 
-def test_sender_when_the_way_for_answers_ends_then_the_peer_is_gone():
+def test_sender_when_the_link_ends_then_the_peer_is_gone():
     with beside() as (theirs, channel):
         sending = Call(channel.send, ARRAY, timeout=PATIENCE)
-        visit(invited(theirs)).close()
+        with joining(invited(theirs)):
+            pass
         assert sending.error().errno == errno.ECONNRESET
 
 
-@pytest.mark.parametrize(("same_host", "times"), [("off", 1), ("auto", 2)])
+@pytest.mark.parametrize(
+    ("same_host", "theirs_says", "times"),
+    [("off", HELLO, 1), ("auto", hello(extensions=host()), 1), ("auto", HELLO, 2)],
+)
 def test_receiver_when_invited_unasked_or_twice_then_the_peer_loses_its_connection(
-    same_host, times
+    same_host, theirs_says, times
 ):
     inviter = Inviter()
-    with inviter.listener, beside(same_host=same_host) as (theirs, channel):
-        theirs.sendall(inviter.invitation() * times + floats(5.0))
+    with inviter.listener, beside(theirs_says, same_host=same_host) as (theirs, channel):
+        theirs.sendall(inviter.invited.frame() * times + floats(5.0))
         for _ in range(2):
             with pytest.raises(pinwire.ProtocolError, match="nobody has asked for it, or once"):
                 channel.recv(timeout=PATIENCE)
@@ -176,70 +226,50 @@ def test_receiver_when_there_is_much_then_it_tells_of_progress():
     source, target = np.zeros(2 * 2**20, "u1"), np.empty(STRETCH + 2**20, "u1")
     target.fill(1)
     runs = [run(source)] * (STRETCH // source.nbytes) + [run(source[: 2**20])]
-    inviter, said = pulling(runs)
-    with inviter.listener, beside() as (theirs, channel):
-        theirs.sendall(said)
+    with offering(*runs) as (_, theirs, channel, link):
+        theirs.sendall(offer([target.nbytes]))
         channel.recv_into(target, timeout=PATIENCE)
-        side, _ = inviter.visited()
-        with side:
-            assert take(side, 48) == answer(1, PROGRESS, STRETCH) + answer(1, DONE)
+        assert [link.recv(100) for _ in range(2)] == [answer(1, PROGRESS, STRETCH), answer(1, DONE)]
     assert not target.any()
 
 
-def test_receiver_when_another_ticket_stands_then_it_goes_on_to_the_next_message():
-    inviter, said = pulling([run(ARRAY)])
-    with inviter.listener, beside() as (theirs, channel):
-        inviter.show(2)
-        theirs.sendall(said + offer(2, [run(ARRAY[:1])]))
+def test_receiver_when_another_number_stands_then_it_goes_on_to_the_next_message():
+    with offering(run(ARRAY[:1]), number=2) as (_, theirs, channel, link):
+        theirs.sendall(offer([ARRAY.nbytes], number=1) + offer([1], number=2))
         assert channel.recv(timeout=PATIENCE).nbytes == 1
-        side, _ = inviter.visited()
-        with side:
-            assert take(side, 24) == answer(2, DONE)
+        assert link.recv(100) == answer(2, DONE)
 
 
 def test_receiver_when_a_message_is_not_wanted_then_it_is_done_with_it():
-    inviter, said = pulling([(1, 8)])
-    with inviter.listener, beside() as (theirs, channel):
-        theirs.sendall(said)
+    with offering((1, 8)) as (_, theirs, channel, link):
+        theirs.sendall(offer([8]))
         channel.recv_header(timeout=PATIENCE).skip(timeout=PATIENCE)
-        side, _ = inviter.visited()
-        with side:
-            assert take(side, 24) == answer(1, DONE)
+        assert link.recv(100) == answer(1, DONE)
 
 
 def test_receiver_when_memory_is_not_there_then_it_takes_the_message_that_comes_instead():
-    inviter, said = pulling([(1, 8)])
-    with inviter.listener, beside() as (theirs, channel):
+    with offering((1, 8)) as (_, theirs, channel, link):
         receiving = Call(channel.recv, timeout=PATIENCE)
-        theirs.sendall(said)
-        side, _ = inviter.visited()
-        with side:
-            assert take(side, 24) == answer(1, UNREADABLE, errno.EFAULT)
-            theirs.sendall(floats(5.0))
-            assert receiving.result().parts[0] == [5.0]
-    assert channel.stats().messages_received == 1
+        theirs.sendall(offer([8]))
+        assert link.recv(100) == answer(1, UNREADABLE, errno.EFAULT)
+        theirs.sendall(floats(6.0))
+        assert receiving.result().parts[0] == [6.0]
+        assert channel.stats().messages_received == 2
 
 
 def test_receiver_when_another_nonce_is_there_then_the_message_is_incomplete():
-    inviter, said = pulling([run(ARRAY)])
-    with inviter.listener, beside() as (theirs, channel):
-        theirs.sendall(inviter.invitation() + floats(5.0))
+    with offering(run(ARRAY)) as (inviter, theirs, channel, _):
+        theirs.sendall(offer([ARRAY.nbytes]))
         channel.recv(timeout=PATIENCE)
-        inviter.show(1, nonce=bytes(32))
-        theirs.sendall(said[INVITATION_LEN:])
+        inviter.forget()
+        theirs.sendall(offer([ARRAY.nbytes]))
         with pytest.raises(pinwire.IncompleteTransferError):
             channel.recv(timeout=PATIENCE)
 
 
-def test_receiver_when_the_nonce_is_not_that_of_the_invitation_then_it_says_unreadable():
-    inviter = Inviter()
-    inviter.show(1, nonce=bytes(32))
-    with inviter.listener, beside() as (theirs, channel):
-        theirs.sendall(inviter.invitation() + floats(5.0))
-        channel.recv(timeout=PATIENCE)
-        side, said = inviter.visited()
-        side.close()
-        assert said == inviter.secret + answer(0, UNREADABLE, errno.ESRCH)
-        theirs.sendall(offer(1, [run(ARRAY)]))
-        with pytest.raises(pinwire.ProtocolError, match="an offer without an invitation"):
-            channel.recv(timeout=PATIENCE)
+def test_receiver_when_the_nonce_never_was_there_then_it_says_unreadable():
+    with offering(run(ARRAY)) as (inviter, theirs, channel, link):
+        inviter.forget()
+        theirs.sendall(offer([ARRAY.nbytes]) + floats(6.0))
+        assert channel.recv(timeout=PATIENCE).parts[0] == [6.0]
+        assert link.recv(100) == answer(1, UNREADABLE, errno.ESRCH)

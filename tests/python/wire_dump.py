@@ -63,8 +63,6 @@ class Dump:
         self.take("Q", "bytes of payload: {}")
         self.mask("name", 16)
         self.mask("secret", 32)
-        self.mask("address of the nonce", 8)
-        self.mask("nonce", 32)
 
     def header(self, meta_says: str = "") -> None:
         """Of a message; `meta_says` is what its meta means."""
@@ -76,19 +74,13 @@ class Dump:
         meta = self.take("I", "bytes of meta: {}")
         self.take("Q", "bytes of payload: {:,}" if is_offered else "bytes of payload: {}")
         if is_offered:
-            self.take("Q", "ticket: {}")
-            runs = self.take("I", "runs: {}")
-            self.take("I", "0")
+            self.take("Q", "offer: number {}")
+            for index in range(parts):
+                self.take("B", f"way of part {index}: {{}}")
         for index in range(parts):
             self._description(index)
         if meta:
             self.take("s", meta_says.replace("{", "{{").replace("}", "}}"), meta)
-        if is_offered:
-            for index in range(parts):
-                self.take("I", f"runs of part {index}: {{}}")
-            for index in range(runs):
-                self.mask(f"address of run {index}", 8)
-                self.take("Q", "bytes: {:,}")
 
     def _description(self, index: int) -> None:
         self.take("I", f"part {index}: itemsize {{}}")
@@ -103,7 +95,29 @@ class Dump:
         items = array.ravel(order="K").tolist()
         self.take("s", f"payload of part {index}: {items}", array.nbytes)
 
+    def join(self) -> None:
+        self.mask("join: secret", 32)
+        self.take("Q", "error: {}")
+        self.place("address of the board")
+
+    def place(self, says: str) -> None:
+        self.mask(says, 8)
+        self.mask("nonce", 32)
+
+    def board(self) -> None:
+        self.mask("board: nonce", 32)
+        self.take("Q", "number: {}")
+        self.mask("address of the record", 8)
+        self.take("Q", "bytes of the record: {}")
+
+    def record(self, parts: int, runs: int) -> None:
+        for index in range(parts):
+            self.take("Q", f"{'record: ' if index == 0 else ''}runs of part {index}: {{}}")
+        for index in range(runs):
+            self.mask(f"address of run {index}", 8)
+            self.take("Q", "bytes: {:,}")
+
     def answer(self) -> None:
-        self.take("Q", "answer: ticket {}")
+        self.take("Q", "answer: number {}")
         self.take("Q", "verdict: {}")
         self.take("Q", "value: {:,}")

@@ -5,20 +5,15 @@ use std::path::Path;
 
 use pinwire::wire::meta::MAX_DEPTH;
 use pinwire::wire::{
-    ANSWER_LEN, Answer, HELLO_LEN, Header, Hello, Limits, MAX_NDIM, MAX_RUNS, PREFIX_LEN, Parsed,
-    Verdict, WireError,
+    ANSWER_LEN, Answer, HELLO_LEN, Header, Hello, Limits, MAX_NDIM, MAX_RUNS, Offer, PREFIX_LEN,
+    Parsed, Verdict, WireError,
 };
 use rmpv::Value;
 
 use super::{allowed, measured};
 
-/// The longest frame that can be announced: all of a header, and an offer of all there may be.
-const LONGEST: u64 = PREFIX_LEN as u64
-    + 16
-    + Limits::DESCRIPTIONS
-    + Limits::META
-    + 4 * Limits::PARTS
-    + 16 * MAX_RUNS;
+/// The longest frame that can be announced: all of a header, and ways of all parts there may be.
+const LONGEST: u64 = PREFIX_LEN as u64 + 8 + Limits::PARTS + Limits::DESCRIPTIONS + Limits::META;
 
 fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
@@ -57,11 +52,9 @@ fn parse(bytes: &[u8]) -> Result<Parsed, WireError> {
             assert!(depth(&header.meta) <= MAX_DEPTH + 1);
             let nbytes: u64 = header.parts.iter().map(|part| part.nbytes().unwrap()).sum();
             assert!(header.payload == nbytes && i64::try_from(nbytes).is_ok());
-            if let Some(offer) = &header.offer {
-                assert!(offer.runs.len() as u64 <= MAX_RUNS && offer.ticket != 0);
-                let run = |run: &pinwire::wire::Run| run.address.checked_add(run.len);
-                assert!(offer.runs.iter().all(|one| one.len > 0 && run(one).is_some()));
-                assert!(offer.inline(&header.parts) <= nbytes);
+            if let Some(by_link) = &header.by_link {
+                assert!(by_link.number != 0 && by_link.parts.len() == header.parts.len());
+                assert!(by_link.inline(&header.parts) <= nbytes);
             }
         }
         Ok(Parsed::Invitation(_, len)) => assert!(*len <= bytes.len()),
@@ -158,7 +151,7 @@ fn hello_when_it_is_cut_or_any_byte_is_another_then_it_takes_no_memory_and_nothi
 fn answer_when_any_byte_is_another_then_it_means_nothing_or_what_it_says() {
     let verdicts = [Verdict::Done, Verdict::Progress(1 << 40), Verdict::Unreadable(14)];
     for verdict in verdicts {
-        let answer = Answer { ticket: 7, verdict };
+        let answer = Answer { number: 7, verdict };
         for other in exchanged(&answer.encode()) {
             let other: [u8; ANSWER_LEN] = other.try_into().unwrap();
             let (parsed, peak) = measured(|| Answer::parse(&other));
@@ -170,4 +163,28 @@ fn answer_when_any_byte_is_another_then_it_means_nothing_or_what_it_says() {
             }
         }
     }
+}
+
+#[test]
+fn record_when_any_byte_is_another_then_it_is_refused_or_has_just_the_bytes_of_its_parts() {
+    let (mut taken, mut refused) = (0, 0);
+    for (name, seed) in seeds("link") {
+        let Ok(Parsed::Header(header, len)) = Header::parse(&seed) else { panic!("{name}") };
+        for record in exchanged(&seed[len..]) {
+            let by_link = header.by_link.as_ref().unwrap();
+            let parse = || Offer::parse(&record, &header.parts, by_link);
+            let (parsed, peak) = measured(parse);
+            assert!(peak <= allowed(record.len()), "{peak} for {}", record.len());
+            let Ok(offer) = parsed else {
+                refused += 1;
+                continue;
+            };
+            taken += 1;
+            assert!(offer.runs.len() as u64 <= MAX_RUNS);
+            let total: u64 = offer.runs.iter().map(|run| run.len).sum();
+            assert_eq!(total, header.payload - by_link.inline(&header.parts), "{name}");
+            assert!(offer.runs.iter().all(|run| run.address.checked_add(run.len).is_some()));
+        }
+    }
+    assert!(taken > 1000 && refused > 1000, "{taken} {refused}");
 }

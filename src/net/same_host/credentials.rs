@@ -29,10 +29,11 @@ pub(super) fn is_from(peer: &Credentials, from: Option<Credentials>) -> bool {
     from.is_some_and(|from| (from.pid, from.uid) == (peer.pid, peer.uid))
 }
 
-/// Leave half of the descriptors that this process may have to those who cannot do without.
-pub(super) fn spare(fd: OwnedFd) -> io::Result<OwnedFd> {
+/// Half of the descriptors that this process may have are left to those who cannot do without: an
+/// error if this one is of that half.
+pub(super) fn is_spare(fd: &OwnedFd) -> io::Result<()> {
     let is_spare = (fd.as_raw_fd() as u64) < sys::descriptor_limit() / 2;
-    if is_spare { Ok(fd) } else { Err(errno(libc::EMFILE)) }
+    if is_spare { Ok(()) } else { Err(errno(libc::EMFILE)) }
 }
 
 pub(super) fn errno(errno: i32) -> io::Error {

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
-use super::credentials::{is_from, our_user, peer, spare};
+use super::credentials::{is_from, is_spare, our_user, peer};
 use super::link::Link;
 use crate::net::Options;
 use crate::sys;
@@ -41,7 +41,8 @@ impl Invited {
         our_user()?;
         let invitation = Invitation { name: sys::random()?, secret: sys::random()? };
         let listener = RawSocket::new(Domain::UNIX, Type::SEQPACKET.nonblocking(), None)?;
-        let listener = spare(listener.into())?;
+        let listener = OwnedFd::from(listener);
+        is_spare(&listener)?;
         let socket = socket2::SockRef::from(&listener);
         sys::tell_senders(listener.as_fd(), true)?;
         socket.bind(&address(&invitation)?)?;
@@ -104,7 +105,10 @@ impl Invited {
             (Ok(who), Ok(place)) => Ok((who, place)),
         };
         Ok(match place {
-            Ok((who, place)) => Visit::Joined(Link::welcome(spare(visitor)?, who, place, options)?),
+            Ok((who, place)) => {
+                is_spare(&visitor)?;
+                Visit::Joined(Link::welcome(visitor, who, place, options)?)
+            }
             Err(errno) => Visit::Refused(errno),
         })
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use socket2::{Domain, Socket as RawSocket, Type};
 
 use super::board::OurBoard;
-use super::credentials::{errno, is_from, peer, spare};
+use super::credentials::{errno, is_from, is_spare, peer};
 use super::invited::address;
 use crate::net::socket::Opened;
 use crate::net::{Options, Socket};
@@ -68,22 +68,19 @@ pub enum Unread {
 impl Link {
     /// Follow an invitation. If this end cannot, who has invited hears why.
     pub fn follow(invitation: &Invitation, options: &Options) -> io::Result<Link> {
-        let socket = RawSocket::new(Domain::UNIX, Type::SEQPACKET.nonblocking(), None)?;
-        let fd = spare(socket.into())?;
-        // Before anything can have come.
-        sys::tell_senders(fd.as_fd(), true)?;
-        socket2::SockRef::from(&fd).connect(&address(invitation)?)?;
-        let secret = invitation.secret;
-        let joined = peer(&fd).and_then(|peer| Ok((peer, OurBoard::new()?)));
-        let place = match &joined {
-            Ok((_, board)) => Ok(board.place()),
-            Err(error) => Err(error.raw_os_error().unwrap_or(libc::EPERM) as u64),
-        };
-        let join = Join { secret, place }.encode();
-        let said = sys::send_bytes(fd.as_fd(), &join);
+        let fd = visit(invitation)?;
+        let joined = is_spare(&fd).and_then(|()| Ok((peer(&fd)?, OurBoard::new()?)));
+        let place = joined.as_ref().map(|(_, board)| board.place());
+        let place = place.map_err(|error| error.raw_os_error().unwrap_or(libc::EPERM));
+        let said = join(&fd, invitation, place);
         let (peer, board) = joined?;
         said?;
         Link::new(fd, peer, board, None, options)
+    }
+
+    /// Say that this end does not follow an invitation, so that nobody waits for it.
+    pub fn decline(invitation: &Invitation) {
+        let _ = visit(invitation).and_then(|fd| join(&fd, invitation, Err(libc::EOPNOTSUPP)));
     }
 
     /// Have a visitor who knows the secret, and whose board is there, join.
@@ -249,6 +246,21 @@ impl From<Lapse> for Unread {
     fn from(lapse: Lapse) -> Unread {
         Unread::Lapse(lapse)
     }
+}
+
+/// Go where an invitation leads.
+fn visit(invitation: &Invitation) -> io::Result<OwnedFd> {
+    let socket = RawSocket::new(Domain::UNIX, Type::SEQPACKET.nonblocking(), None)?;
+    // Before anything can have come.
+    sys::tell_senders(socket.as_fd(), true)?;
+    socket.connect(&address(invitation)?)?;
+    Ok(socket.into())
+}
+
+fn join(fd: &OwnedFd, invitation: &Invitation, place: Result<Place, i32>) -> io::Result<()> {
+    let place = place.map_err(|errno| errno as u64);
+    let join = Join { secret: invitation.secret, place };
+    sys::send_bytes(fd.as_fd(), &join.encode()).map(drop)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -74,7 +74,7 @@ impl Offer {
 
     fn check(&self, parts: &[Part], by_link: &ByLink) -> Result<(), WireError> {
         if by_link.parts.len() != parts.len() {
-            return Err(WireError::Nonsense("an offer of other parts"));
+            return Err(WireError::Nonsense("an offer of another length"));
         }
         let mut runs = &self.runs[..];
         for ((part, &count), &is_offered) in parts.iter().zip(&self.counts).zip(&by_link.parts) {

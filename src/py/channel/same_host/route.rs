@@ -168,8 +168,10 @@ impl Route {
         channel: &BaseChannel,
         invitation: &Invitation,
     ) -> bool {
+        let theirs = channel.greeting().theirs();
+        let may_invite = theirs.is_some_and(|theirs| theirs.flags.has(Flags::SAME_HOST));
         let mut state = self.lock();
-        if !state.is_willing || std::mem::replace(&mut state.was_invited, true) {
+        if !may_invite || !state.is_willing || std::mem::replace(&mut state.was_invited, true) {
             return false;
         }
         // Invitations that cross: the lower name wins, for both.
@@ -182,6 +184,7 @@ impl Route {
             return false;
         }
         if matches!(state.stage, Stage::Socket(_) | Stage::Ended(..)) {
+            Link::decline(invitation);
             return true;
         }
         state.stage = match Link::follow(invitation, &options(channel)) {
