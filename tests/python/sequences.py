@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hostile import header, hello, part, prefix
 from hypothesis import strategies as st
+from links import SAME_HOST, host
 from support import pattern
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ OFFER = prefix(1, 19, 0, 8, kind=1 | 1 << 8) + struct.pack("<QB", 1, 1) + part()
 HELLOS = {
     "good": hello(flags=1),
     "extended": hello(flags=1, extensions=struct.pack("<HHQ", 999, 8, 0)),
-    "wide": hello(0, 255, flags=1),
+    "wide": hello(0, 255),
+    "near": hello(flags=1 | SAME_HOST, extensions=host()),
 }
 BAD_HELLOS = {
     "older": hello(1, 1),
@@ -82,6 +84,9 @@ class Frame:
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.number}: {self.head[:64]!r}, {len(self.body)} bytes>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
 
 
 def arrays(number: int, parts: Sequence[Part]) -> Frame:
@@ -266,8 +271,10 @@ class Model:
                 return {PROTOCOL}, None, False
             if frame.kind != "invitation":
                 return set(), frame, left >= len(frame.head) + len(frame.body)
-            if self._invited or self.plan.same_host == "off":
+            is_welcome = self.plan.same_host == "auto" and self.plan.hello == "near"
+            if self._invited or not is_welcome:
                 return {PROTOCOL}, None, False
+            # Nobody listens there, so that nothing comes of it.
             self._invited = True
             self._next(frame)
 

@@ -31,7 +31,9 @@ from sequences import (
     UNPICKLING,
     Frame,
     Model,
+    Part,
     Plan,
+    arrays,
     plans,
 )
 from support import PATIENCE, Call, pattern
@@ -40,7 +42,7 @@ import pinwire
 import pinwire.blocking
 
 IS_SOAK = bool(os.environ.get("PINWIRE_SOAK"))
-EXAMPLES = 2_000 if IS_SOAK else 120
+EXAMPLES = 3_000 if IS_SOAK else 120
 
 examples = settings(
     max_examples=EXAMPLES,
@@ -289,3 +291,20 @@ def test_channel_when_any_frames_meet_any_calls_then_threads_get_what_was_sent(t
         play_thread(plan, transport)
 
     play()
+
+
+@pytest.mark.parametrize("transport", ["tcp", "unix"])
+@pytest.mark.parametrize("how", ["eof", "reset"])
+@pytest.mark.parametrize("call", ["recv", "into", "iterate", "skip"])
+@pytest.mark.parametrize("face", [*LOOPS, "blocking"])
+def test_channel_when_a_payload_is_cut_off_then_its_header_is_not_given_out_again(
+    face, call, how, transport
+):
+    frame = arrays(0, [Part("<f8", (100_000,))])
+    calls = ("header", call, "header", "misfit", "recv", "iterate", "read", "send")
+    plan = Plan("good", (frame,), 600_000, how, (), calls, False, False, "off", "abort")
+    if face == "blocking":
+        play_thread(plan, transport)
+    else:
+        with asyncio.Runner(loop_factory=LOOPS[face]) as runner:
+            runner.run(play_task(plan, transport))
