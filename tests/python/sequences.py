@@ -91,9 +91,7 @@ class Frame:
 
 def arrays(number: int, parts: Sequence[Part]) -> Frame:
     nbytes = sum(part.nbytes for part in parts)
-    descriptions = [
-        part(it.dtype, it.shape, ITEMS[it.dtype], it.order.encode()) for it in parts
-    ]
+    descriptions = [part(it.dtype, it.shape, ITEMS[it.dtype], it.order.encode()) for it in parts]
     meta = b"\x81\xa1n" + struct.pack(">BH", 0xCD, number)
     body = bytes(nbytes) if any(it.dtype == "<U3" for it in parts) else pattern(nbytes, number)
     head = header(*descriptions, payload=nbytes, meta=meta)

@@ -143,7 +143,9 @@ class Player:
             case "object":
                 return channel.recv_object(**timeout)
             case "iterate":
-                return anext(aiter(channel)) if hasattr(channel, "__aiter__") else next(iter(channel))
+                return (
+                    anext(aiter(channel)) if hasattr(channel, "__aiter__") else next(iter(channel))
+                )
             case "read":
                 return self.held.read(**timeout)
             case "read_into":
