@@ -23,7 +23,7 @@ DENY := $(VENV)/deny
 WHEELS := target/wheels
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -type f -not -name '*.pyc')
 
-.PHONY: help demo test test-core test-workers soak soak-quick soak-tools $(VERSIONS:%=test-python-%) check deny audit wheel bench bench-quick docs fuzz sanitize sanitize-quick clean
+.PHONY: help demo test test-core test-workers soak soak-quick soak-tools $(VERSIONS:%=test-python-%) check deny audit wheel bench bench-quick docs fuzz fuzz-quick sanitize sanitize-quick clean
 
 help:
 	@echo "make demo    install into a local environment and run the main job"
@@ -34,7 +34,8 @@ help:
 	@echo "make bench   measure, beside others too, and write docs/benchmarks.md"
 	@echo "make docs    build the site of the documentation into target/site, and check its links"
 	@echo "make soak    ten minutes of bad links, dying peers, forks, signals and want, counted and judged"
-	@echo "make fuzz    a minute of any bytes for the frames, on a nightly Rust where there is one"
+	@echo "make fuzz    half a minute of any bytes for each parser, on a nightly Rust where there is one"
+	@echo "make fuzz-quick      the five seconds for each that CI runs"
 	@echo "make sanitize        the tests under AddressSanitizer, and a part of them under valgrind"
 	@echo "make sanitize-quick  those that CI runs of them"
 	@echo "make clean   remove what was made"
@@ -151,13 +152,21 @@ NIGHTLY = $(firstword $(shell rustup toolchain list 2>/dev/null | grep '^nightly
 UNSTABLE = $(if $(NIGHTLY),RUSTUP_TOOLCHAIN=$(NIGHTLY),RUSTC_BOOTSTRAP=1)
 
 # What is found goes to target/fuzz, what fails to fuzz/artifacts; the seeds stay as they are.
-fuzz: $(FUZZ)/bin/cargo-fuzz
+FUZZ_TARGETS := header hello dtype meta link
+define fuzzed
 	export $(UNSTABLE)
-	for target in header hello link; do
+	for target in $(FUZZ_TARGETS); do
 		mkdir -p target/fuzz/found/$$target
 		$(FUZZ)/bin/cargo-fuzz run --target-dir target/fuzz $$target \
-			target/fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=30
+			target/fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=$(1)
 	done
+endef
+
+fuzz: $(FUZZ)/bin/cargo-fuzz
+	$(call fuzzed,30)
+
+fuzz-quick: $(FUZZ)/bin/cargo-fuzz
+	$(call fuzzed,5)
 
 $(VENV)/wheel/.ready: pyproject.toml
 	$(call environment,$(VENV)/wheel,$(PYTHON),wheel)
@@ -218,7 +227,7 @@ soak: export PYTHONPATH := tests
 soak: $(VENV)/$(NEWEST)/.ready soak-tools
 	$(VENV)/$(NEWEST)/bin/python -m soak --seconds 600 $(SOAK)
 	PINWIRE_SOAK=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q tests/python/test_bulk_storm.py \
-		tests/python/test_threads_stress*.py
+		tests/python/test_channel_sequences.py tests/python/test_threads_stress*.py
 
 soak-quick: export PYTHONPATH := tests
 soak-quick: $(VENV)/$(NEWEST)/.ready soak-tools

@@ -1,7 +1,10 @@
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use pyo3::exceptions::PyConnectionError;
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::greeting::Greeting;
@@ -12,7 +15,7 @@ use super::same_host::Route;
 use crate::net::{Direction, here};
 use crate::py::base::{Attached, BaseStream};
 use crate::py::convert;
-use crate::py::errors::{busy, exception, incomplete, os_error, refused, violated};
+use crate::py::errors::{busy, exception, incomplete, is_ours, os_error, refused, violated};
 use crate::py::queue::Queue;
 use crate::py::transfer::CALL_ON_LOOP;
 use crate::wire::{HELLO_LEN, WireError};
@@ -44,6 +47,8 @@ enum End {
     Violation(String),
     /// A message will never be complete, so whatever follows it cannot be told from its rest.
     Loss,
+    /// The connection failed with this (errno(3)).
+    Failure(i32),
 }
 
 #[derive(Default)]
@@ -142,6 +147,9 @@ impl BaseChannel {
         match self.end.get() {
             Some(End::Violation(text)) => return Err(violated(py, text.clone())),
             Some(End::Loss) => return Err(lost(py)),
+            Some(End::Failure(errno)) => {
+                return Err(os_error(&io::Error::from_raw_os_error(*errno)));
+            }
             None => {}
         }
         // Nobody gets what has been read ahead of a channel that is closed.
@@ -166,6 +174,19 @@ impl BaseChannel {
     pub(super) fn lose(&self, py: Python<'_>) -> PyErr {
         let _ = self.end.set(End::Loss);
         lost(py)
+    }
+
+    /// A transfer of a receive has ended with this error. If it is the end of the connection, then
+    /// nothing more is received: not the header of the message that has been cut off either.
+    pub(super) fn note_failure(&self, py: Python<'_>, error: &PyErr) {
+        if is_ours(py, error, "IncompleteTransferError") {
+            let _ = self.end.set(End::Loss);
+        } else if error.is_instance_of::<PyConnectionError>(py) {
+            let errno = error.value(py).getattr(intern!(py, "errno"));
+            if let Ok(errno) = errno.and_then(|errno| errno.extract()) {
+                let _ = self.end.set(End::Failure(errno));
+            }
+        }
     }
 
     /// The same as `break_off`, for an error of the format.

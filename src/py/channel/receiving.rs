@@ -211,6 +211,7 @@ impl Script for Receiving {
 
     /// A loop that waits for a message ends when its channel is closed under it.
     fn failed(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        self.channel.get().note_failure(py, &error);
         match self.at_end {
             AtEnd::StopIteration if is_ours(py, &error, "ClosedError") => {
                 PyStopIteration::new_err(())
