@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 
 import numpy as np
 from channels import exchange, run_between
-from support import pattern, program
+from support import finish, pattern, start_program
 
 LARGE = 8 * 2**20
 """Bytes of an array that has pages of its own."""
@@ -52,7 +53,10 @@ def mapped():
 
 
 def check(code):
-    assert program(PRELUDE + code) == (0, "True\n", "")
+    # One arena: a thread that gets one of its own maps 64 MiB for it.
+    environment = os.environ | {"MALLOC_ARENA_MAX": "1"}
+    process = start_program(PRELUDE + code, env=environment)
+    assert finish(process) == (0, "True\n", "")
 
 
 def test_memory_when_an_array_was_dropped_then_the_next_one_has_it_on_asyncio():

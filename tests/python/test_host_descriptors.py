@@ -169,6 +169,7 @@ with invited.listen() as listener:
     link, _ = accepted(listener)
 link.send(welcome(board))
 for end in (sock, link):
+    end.settimeout(None)  # which the next program expects
     end.set_inheritable(True)
 after = f'''
 import os, socket
