@@ -1,7 +1,7 @@
 use std::ffi::CString;
 use std::io;
 
-use pyo3::exceptions::PyOSError;
+use pyo3::exceptions::{PyConnectionError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -124,6 +124,12 @@ fn attach(py: Python<'_>, error: PyErr, transferred: u64, nbytes: u64) -> PyErr 
 /// Whether it is an exception of `pinwire.errors`, of this name.
 pub(super) fn is_ours(py: Python<'_>, error: &PyErr, name: &'static str) -> bool {
     class(py, name).is_ok_and(|class| error.matches(py, class).unwrap_or(false))
+}
+
+/// Whether it says that the connection is gone.
+pub(super) fn ends_the_connection(py: Python<'_>, error: &PyErr) -> bool {
+    // Not by the error's type, which is OSError before Python 3.12 whatever its value is.
+    error.value(py).is_instance_of::<PyConnectionError>() && !is_ours(py, error, "Error")
 }
 
 /// An exception of `pinwire.errors`.

@@ -2,7 +2,6 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use pyo3::exceptions::PyConnectionError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -15,7 +14,9 @@ use super::same_host::Route;
 use crate::net::{Direction, here};
 use crate::py::base::{Attached, BaseStream};
 use crate::py::convert;
-use crate::py::errors::{busy, exception, incomplete, is_ours, os_error, refused, violated};
+use crate::py::errors::{
+    busy, ends_the_connection, exception, incomplete, is_ours, os_error, refused, violated,
+};
 use crate::py::queue::Queue;
 use crate::py::transfer::CALL_ON_LOOP;
 use crate::wire::{HELLO_LEN, WireError};
@@ -181,7 +182,7 @@ impl BaseChannel {
     pub(super) fn note_failure(&self, py: Python<'_>, error: &PyErr) {
         if is_ours(py, error, "IncompleteTransferError") {
             let _ = self.end.set(End::Loss);
-        } else if error.is_instance_of::<PyConnectionError>(py) {
+        } else if ends_the_connection(py, error) {
             let errno = error.value(py).getattr(intern!(py, "errno"));
             if let Ok(errno) = errno.and_then(|errno| errno.extract()) {
                 let _ = self.end.set(End::Failure(errno));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pyo3::exceptions::{PyConnectionError, PyOSError};
+use pyo3::exceptions::PyOSError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use smallvec::SmallVec;
@@ -14,7 +14,7 @@ use super::composing::cursor_over;
 use super::same_host::{Large, Offered, Turn};
 use crate::net::{Progress, State, Torn};
 use crate::py::base::BaseStream;
-use crate::py::errors::{exception, is_ours, refused};
+use crate::py::errors::{ends_the_connection, exception, refused};
 use crate::py::job::Job;
 use crate::py::payload::{Pin, Pins};
 use crate::py::queue::Place;
@@ -205,11 +205,6 @@ impl Sending {
 fn is_gone() -> PyErr {
     let text = "the peer has closed the channel, or died, before it had all of the message";
     PyOSError::new_err((libc::ECONNRESET, text))
-}
-
-/// Whether it says that the connection is gone.
-fn ends_the_connection(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<PyConnectionError>(py) && !is_ours(py, error, "Error")
 }
 
 impl Script for Sending {
