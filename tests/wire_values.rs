@@ -51,7 +51,7 @@ fn texts() -> Vec<Text> {
 }
 
 fn metas() -> Vec<Meta> {
-    let nested = |levels| [vec![0x81, 1].repeat(levels), vec![1]].concat();
+    let nested = |levels| [[0x81, 1].repeat(levels), vec![1]].concat();
     vec![
         ("nothing", vec![], true),
         ("empty", vec![0x80], true),
