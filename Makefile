@@ -107,7 +107,7 @@ test-core:
 # One version is enough for what the kernel decides, or other programs, or the core alone; the suite
 # for streams runs on each as part of `make wheel`.
 ABOUT_SYSTEM := dtype_numpy* host* loopback* bulk_storm* bulk_limits* layouts* wire* security* cli* examples* docs* \
-	channel_bombs* channel_lies* channel_recycling* threads_stress* testing* soak*
+	channel_bombs* channel_lies* channel_recycling* channel_sequences* every_way* threads_stress* testing* soak*
 but = --ignore=tests/python/dask $(1:%='--ignore-glob=tests/python/test_%')
 # What is about objects and arguments differs at the ends of their row, if at all.
 ABOUT_OBJECTS := addresses* adopt* channel_arrays* channel_exporters* channel_into* channel_meta* dlpack* \
@@ -122,7 +122,7 @@ $(VERSIONS:%=test-python-%): test-python-%: $(VENV)/%/.ready
 ABOUT_ELSE := testbuffer* refusals* exporters* dlpack* layouts* addresses* options* adopt* errors* \
 	listener* loopback* dtype* wire* cli* bulk* host* security* examples* docs* channel_arrays* \
 	channel_exporters* channel_meta* channel_lies* channel_bombs* channel_recycling* soak* \
-	sub_interpreters* testing_broken* threads_page*
+	channel_sequences* every_way* sub_interpreters* testing_broken* threads_page*
 test-workers: export PINWIRE_BULK_THRESHOLD := 1
 test-workers: export PINWIRE_OFFER_THRESHOLD := 1
 test-workers: export PINWIRE_TEST_SAME_HOST := auto
