@@ -222,7 +222,7 @@ impl BaseStream {
 impl Drop for BaseStream {
     fn drop(&mut self) {
         if self.socket.handle().is_open() {
-            Python::attach(|py| {
+            let _ = Python::try_attach(|py| {
                 warn::<PyResourceWarning>(py, &format!("unclosed stream, {}", self.describe()));
                 self.close(py);
             });

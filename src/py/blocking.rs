@@ -8,10 +8,10 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::adopt::adopt;
 use super::base::BaseStream;
-use super::convert;
 use super::errors::{Failure, exception, with_progress};
 use super::job::{End, Job};
 use super::listener::BaseListener;
+use super::{convert, interpreter};
 use crate::engine;
 use crate::net::{Error, Socket, State};
 
@@ -46,7 +46,7 @@ pub(super) fn run_until(
     let turn = socket
         .begin(job.transfer.direction())
         .map_err(|error| exception(py, error, "the stream"))?;
-    let mut signals = || Ok(Python::attach(|py| py.check_signals())?);
+    let mut signals = interpreter::check_signals;
     let attempted = if job.transfer.is_pull() {
         let transfer = &mut job.transfer;
         py.detach(|| engine::pull(socket, transfer, deadline, &mut signals)).map(|()| State::Done)
@@ -86,7 +86,7 @@ fn accept(
 ) -> Result<Arc<Socket>, Failure> {
     let deadline = convert::deadline(timeout);
     let listener = listener.listener();
-    let mut signals = || Ok(Python::attach(|py| py.check_signals())?);
+    let mut signals = interpreter::check_signals;
     py.detach(|| engine::accept(listener, deadline, &mut signals))
 }
 

@@ -228,10 +228,14 @@ impl BufferPin {
 impl Drop for BufferPin {
     fn drop(&mut self) {
         // Pins are dropped by the objects that hold them, on an attached thread: this is cheap.
-        Python::attach(|_| {
+        let released = Python::try_attach(|_| {
             // SAFETY: attached; filled by `request`, released here and only here.
             unsafe { ffi::PyBuffer_Release(self.view.as_ptr()) };
         });
+        if released.is_none() {
+            // A thread that outlives the interpreter: the exporter may still point into the view.
+            return;
+        }
         // SAFETY: it came from a Box, and nobody points into it any more.
         drop(unsafe { Box::from_raw(self.view.as_ptr()) });
     }

@@ -15,7 +15,7 @@ use super::blocking::{BlockingListener, BlockingStream};
 use super::errors::{Failure, os_error};
 use super::listener::{BaseListener, Listener};
 use super::stream::Stream;
-use super::{control, convert};
+use super::{control, convert, interpreter};
 use crate::engine;
 use crate::net::{self, Address, Opened, Race, Socket, Step, UnixName};
 
@@ -125,7 +125,7 @@ impl Connector {
         let State::Racing(mut race) = self.replace(State::Done) else {
             return Ok(());
         };
-        let mut signals = || Ok(Python::attach(|py| py.check_signals())?);
+        let mut signals = interpreter::check_signals;
         let socket = py
             .detach(|| engine::connect::<Failure>(&mut race, deadline, &mut signals))
             .map_err(|failure| failure.into_exception(py, "the connection"))?;

@@ -240,7 +240,8 @@ impl TensorPin {
 
 impl Drop for TensorPin {
     fn drop(&mut self) {
-        Python::attach(|_| match self.0 {
+        // At exit there may be nobody to attach to: then nobody needs the memory back.
+        let _ = Python::try_attach(|_| match self.0 {
             // SAFETY: attached, because producers drop Python objects; called once, here.
             Managed::Legacy(managed) => unsafe {
                 if let Some(deleter) = managed.as_ref().deleter {

@@ -16,6 +16,7 @@ use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::errors::Failure;
 use crate::engine;
 
 /// Classes and cached objects are those of one interpreter. CPython itself refuses to load us only
@@ -89,6 +90,11 @@ impl Drop for Inside {
     fn drop(&mut self) {
         INSIDE.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// Run the handlers of signals that have come. A thread that outlives the interpreter has none.
+pub(super) fn check_signals() -> Result<(), Failure> {
+    Python::try_attach(|py| py.check_signals()).unwrap_or(Ok(())).map_err(Failure::from)
 }
 
 /// Runs at exit, before the interpreter begins to end threads.

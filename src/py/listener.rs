@@ -61,7 +61,7 @@ impl BaseListener {
 impl Drop for BaseListener {
     fn drop(&mut self) {
         if self.listener.handle().is_open() {
-            Python::attach(|py| {
+            let _ = Python::try_attach(|py| {
                 let url = self.listener.address().url();
                 let text = format!("unclosed listener, {}", String::from_utf8_lossy(&url));
                 warn::<PyResourceWarning>(py, &text);

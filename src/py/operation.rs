@@ -229,7 +229,7 @@ impl Drop for Operation {
         if matches!(state, State::Fresh(_)) {
             // As CPython does for a coroutine: a forgotten `await` means that nothing was sent.
             let text = format!("{} was never awaited", self.name);
-            Python::attach(|py| warn::<PyRuntimeWarning>(py, &text));
+            let _ = Python::try_attach(|py| warn::<PyRuntimeWarning>(py, &text));
         }
     }
 }

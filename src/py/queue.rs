@@ -93,7 +93,9 @@ impl Drop for Place {
         // The turn goes on to the first who can be woken.
         while let Some(next) = state.waiting.pop_front() {
             drop(state);
-            let woken = next.alarm.is_none_or(|alarm| Python::attach(|py| alarm.ring(py)));
+            let woken = next
+                .alarm
+                .is_none_or(|alarm| Python::try_attach(|py| alarm.ring(py)).unwrap_or(false));
             if woken {
                 return;
             }

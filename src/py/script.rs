@@ -8,13 +8,13 @@ use pyo3::prelude::*;
 
 use super::base::BaseStream;
 use super::blocking::run_until;
-use super::errors::{Failure, exception, with_progress};
+use super::errors::{exception, with_progress};
 use super::job::Job;
 use super::operation::{Flow, Steps};
 use super::transfer::{Moving, Transfer};
 use super::wait::Wait;
 use super::waiter::Waiter;
-use super::{budget, convert};
+use super::{budget, convert, interpreter};
 use crate::engine;
 use crate::net::{Error, Progress};
 use crate::sys::Event;
@@ -249,7 +249,7 @@ fn park(
     deadline: Option<Instant>,
     prepare: impl FnOnce(Arc<Event>) -> bool + Send,
 ) -> PyResult<bool> {
-    let mut signals = || Ok::<_, Failure>(Python::attach(|py| py.check_signals())?);
+    let mut signals = interpreter::check_signals;
     py.detach(|| engine::park(prepare, deadline, &mut signals))
         .map_err(|failure| failure.into_exception(py, "the channel"))
 }

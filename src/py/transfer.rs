@@ -264,7 +264,7 @@ impl Drop for Moving {
     fn drop(&mut self) {
         if self.turn.is_some() {
             // Abandoned half-way: its task was destroyed, or its loop was.
-            Python::attach(|py| self.end(py, End::Interrupted));
+            let _ = Python::try_attach(|py| self.end(py, End::Interrupted));
         }
     }
 }

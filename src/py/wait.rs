@@ -167,7 +167,7 @@ impl Drop for Wait {
     fn drop(&mut self) {
         if self.waiter.is_some() {
             // Abandoned in its sleep: its task was destroyed, or its loop was.
-            Python::attach(|py| self.end(py));
+            let _ = Python::try_attach(|py| self.end(py));
         }
     }
 }
