@@ -1,6 +1,7 @@
 use std::ffi::CString;
 use std::io;
 
+use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyConnectionError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -38,7 +39,9 @@ impl Failure {
     pub(super) fn into_exception(self, py: Python<'_>, subject: &str) -> PyErr {
         match self {
             Failure::Core(error) => exception(py, error, subject),
-            Failure::Connect(error) => PyOSError::new_err((error.errno(), error.to_string())),
+            Failure::Connect(error) => {
+                built(&py.get_type::<PyOSError>(), (error.errno(), error.to_string()))
+            }
             Failure::Python(error) => error,
         }
     }
@@ -47,15 +50,15 @@ impl Failure {
 /// The Python exception for an error of the core.
 pub(super) fn exception(py: Python<'_>, error: Error, subject: &str) -> PyErr {
     let text = match &error {
-        Error::Io(error) => return os_error(error),
+        Error::Io(error) => return built(&py.get_type::<PyOSError>(), os_error_args(error)),
         Error::Closed => format!("{subject} is closed"),
         Error::Incomplete => format!("{subject} ended before all was received"),
         other => other.to_string(),
     };
     match error {
-        Error::Closed => ours(py, "ClosedError", text),
-        Error::Busy(_) => ours(py, "BusyError", text),
-        Error::Incomplete => ours(py, "IncompleteTransferError", text),
+        Error::Closed => ours(py, "ClosedError", (text,)),
+        Error::Busy(_) => ours(py, "BusyError", (text,)),
+        Error::Incomplete => ours(py, "IncompleteTransferError", (text,)),
         Error::TimedOut => ours(py, "TransferTimeoutError", (libc::ETIMEDOUT, text)),
         Error::Torn(torn) => {
             let error = ours(py, "TornStreamError", (libc::EPIPE, text));
@@ -77,8 +80,11 @@ pub(super) fn with_progress(py: Python<'_>, error: PyErr, progress: &Progress) -
 
 /// PyO3's own conversion loses errno, and with it the subclass's meaning.
 pub(super) fn os_error(error: &io::Error) -> PyErr {
-    let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-    PyOSError::new_err((errno, reason(error)))
+    PyOSError::new_err(os_error_args(error))
+}
+
+fn os_error_args(error: &io::Error) -> (i32, String) {
+    (error.raw_os_error().unwrap_or(libc::EINVAL), reason(error))
 }
 
 /// Warn from a destructor, which can neither raise nor lose the exception that is under way.
@@ -95,22 +101,22 @@ pub(super) fn warn<W: pyo3::PyTypeInfo>(py: Python<'_>, text: &str) {
 
 /// A message that does not fit what was asked of it, and stays.
 pub(super) fn refused(py: Python<'_>, text: String) -> PyErr {
-    ours(py, "MessageRefusedError", text)
+    ours(py, "MessageRefusedError", (text,))
 }
 
 /// The peer broke the format.
 pub(super) fn violated(py: Python<'_>, text: String) -> PyErr {
-    ours(py, "ProtocolError", text)
+    ours(py, "ProtocolError", (text,))
 }
 
 /// The stream ended where more had to follow.
 pub(super) fn incomplete(py: Python<'_>, text: &'static str) -> PyErr {
-    ours(py, "IncompleteTransferError", text)
+    ours(py, "IncompleteTransferError", (text,))
 }
 
 /// Two receives at once.
 pub(super) fn busy(py: Python<'_>, text: &'static str) -> PyErr {
-    ours(py, "BusyError", text)
+    ours(py, "BusyError", (text,))
 }
 
 fn attach(py: Python<'_>, error: PyErr, transferred: u64, nbytes: u64) -> PyErr {
@@ -133,12 +139,18 @@ pub(super) fn ends_the_connection(py: Python<'_>, error: &PyErr) -> bool {
 }
 
 /// An exception of `pinwire.errors`.
-fn ours<A>(py: Python<'_>, name: &'static str, args: A) -> PyErr
-where
-    A: pyo3::PyErrArguments + Send + Sync + 'static,
-{
+fn ours<'py>(py: Python<'py>, name: &'static str, args: impl PyCallArgs<'py>) -> PyErr {
     match class(py, name) {
-        Ok(class) => PyErr::from_type(class, args),
+        Ok(class) => built(&class, args),
+        Err(error) => error,
+    }
+}
+
+/// The instance, made now. `PyErr` makes it when it is first looked at, and detaches for that: a
+/// daemon thread could find that there is no interpreter any more to come back to.
+fn built<'py>(class: &Bound<'py, PyType>, args: impl PyCallArgs<'py>) -> PyErr {
+    match class.call1(args) {
+        Ok(value) => PyErr::from_value(value),
         Err(error) => error,
     }
 }
