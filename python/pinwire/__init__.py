@@ -1,10 +1,12 @@
 """Zero-copy sockets for asyncio; `pinwire.blocking` is the same for threads."""
 
 from ._core import (
+    BudgetStats,
     ChannelStats,
     Credentials,
     Header,
     Listener,
+    MemoryBudget,
     Message,
     Part,
     RuntimeStats,
@@ -29,6 +31,7 @@ from .errors import (
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from ._admission import ServerStats
     from ._asyncio import connect, listen, socketpair
     from ._channel import Channel, connect_channel
     from ._server import ChannelServer, serve_channels
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BudgetStats",
     "BusyError",
     "Channel",
     "ChannelServer",
@@ -46,12 +50,14 @@ __all__ = [
     "Header",
     "IncompleteTransferError",
     "Listener",
+    "MemoryBudget",
     "Message",
     "MessageRefusedError",
     "Part",
     "ProtocolError",
     "QueueFullError",
     "RuntimeStats",
+    "ServerStats",
     "Stream",
     "StreamStats",
     "TornStreamError",
@@ -74,6 +80,7 @@ if not TYPE_CHECKING:  # checkers would take every name for one of ours
         "Channel": "_channel",
         "connect_channel": "_channel",
         "ChannelServer": "_server",
+        "ServerStats": "_admission",
         "serve_channels": "_server",
     }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from . import _core
 from ._core import Listener, Stream
-from ._open import PAUSE, Resolution, is_exhausted
+from ._open import PAUSE, Resolution
 from .errors import TransferTimeoutError
 
 if TYPE_CHECKING:
@@ -104,15 +104,17 @@ async def accept_all(
     welcome: Callable[[Stream], object],
     report: Callable[[str, OSError], object],
 ) -> None:
-    """Accept until the listener is closed, also when descriptors have run out for a while."""
+    """Accept until the listener is closed, whatever accept(2) says; that is reported once."""
+    failing = False
     while True:
         try:
             async for stream in listener:
+                failing = False
                 welcome(stream)
         except OSError as error:
-            if not is_exhausted(error):
-                raise
-            report("out of descriptors or memory: accepting again soon", error)
+            if not failing:
+                report("no connection can be accepted: trying until one can", error)
+            failing = True
             await asyncio.sleep(PAUSE)
         else:
             return

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from . import _core
 from ._blocking import listen
-from ._blocking_channel import Channel
-from ._open import HANDSHAKE_TIMEOUT, PAUSE, is_exhausted, split
-from .errors import ClosedError, Error
+from ._blocking_door import Door, report
+from ._open import admission as admit
+from ._open import split
+from .errors import ClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ._types import Address, ChannelListenOptions, ChannelOptions
+    from ._admission import Admission, ServerStats
+    from ._blocking_channel import Channel
+    from ._types import Address, ChannelOptions, ServeOptions
 
 
 class ChannelServer:
@@ -31,20 +34,31 @@ class ChannelServer:
         listener: _core.BlockingListener,
         handler: Callable[[Channel], object],
         options: ChannelOptions,
+        admission: Admission[Channel],
+        budget: _core.MemoryBudget,
     ) -> None:
         self._listener = listener
         self._handler = handler
-        self._options = options
+        self._admission = admission
+        self._budget = budget
         self._lock = threading.Lock()
-        self._open: dict[threading.Thread, Channel] = {}
+        self._threads: dict[threading.Thread, Channel] = {}
         self._closed = threading.Event()
-        self._accepting = threading.Thread(target=self._accept, name="pinwire-accept", daemon=True)
+        self._door = Door(listener, self._let_in, options, admission, self._lock)
+        self._accepting = threading.Thread(
+            target=self._door.run, name="pinwire-accept", daemon=True
+        )
         self._accepting.start()
 
     @property
     def address(self) -> str:
         """Where it listens, as a URL that `connect_channel` takes."""
         return self._listener.address
+
+    def stats(self) -> ServerStats:
+        """Counters of the peers it has and had, and of the memory that their messages take."""
+        with self._lock:
+            return self._admission.stats(self._budget.stats())
 
     def serve_forever(self) -> None:
         """Wait until the server is closed."""
@@ -57,11 +71,11 @@ class ChannelServer:
 
     def close(self) -> None:
         """Stop listening, close the channels that are open, and wait for their threads."""
-        self._listener.close()
         self._closed.set()
+        self._door.close()
         self._accepting.join()
         with self._lock:
-            threads = dict(self._open)
+            threads = dict(self._threads)
         for channel in threads.values():
             channel.stream.close()
         for thread in threads:
@@ -79,51 +93,35 @@ class ChannelServer:
     ) -> None:
         self.close()
 
-    def _accept(self) -> None:
-        while not self._closed.is_set():
-            try:
-                for stream in self._listener:
-                    self._start(stream)
-            except OSError as error:
-                if not is_exhausted(error):
-                    raise
-                _report(error)
-                self._closed.wait(PAUSE)
-            else:
-                return
-
-    def _start(self, stream: _core.BlockingStream) -> None:
-        channel = Channel(stream, **self._options)
+    def _let_in(self, channel: Channel) -> None:
+        """Raises RuntimeError if no thread can be started."""
         thread = threading.Thread(
             target=self._serve, args=(channel,), name="pinwire-channel", daemon=True
         )
         with self._lock:
-            self._open[thread] = channel
-        thread.start()
+            self._threads[thread] = channel
+        try:
+            thread.start()
+        except BaseException:
+            with self._lock:
+                del self._threads[thread]
+            raise
 
     def _serve(self, channel: Channel) -> None:
         try:
-            try:
-                channel.handshake(timeout=HANDSHAKE_TIMEOUT)
-            except (Error, OSError):  # nobody whom the handler could speak to
-                channel.abort()
-                return
             with channel:
                 self._handler(channel)
         except ClosedError as error:
-            if not self._closed.is_set():
-                _report(error)
+            with self._lock:
+                is_wanted = channel in self._admission
+            if is_wanted and not self._closed.is_set():
+                report(error)
         except Exception as error:
-            _report(error)
+            report(error)
         finally:
             with self._lock:
-                del self._open[threading.current_thread()]
-
-
-def _report(error: Exception) -> None:
-    """As for a thread that ends by an exception."""
-    hook_args = (type(error), error, error.__traceback__, threading.current_thread())
-    threading.excepthook(threading.ExceptHookArgs(hook_args))
+                self._admission.leave(channel)
+                del self._threads[threading.current_thread()]
 
 
 def serve_channels(
@@ -131,12 +129,14 @@ def serve_channels(
     address: Address,
     *,
     timeout: float | None = None,
-    **options: Unpack[ChannelListenOptions],
+    **options: Unpack[ServeOptions],
 ) -> ChannelServer:
     """Serve channels, each in a thread of its own; see `pinwire.serve_channels`.
 
     What a handler raises goes to `threading.excepthook`, and the others go on.
     """
+    admission, budget, options = admit(options)
     for_channel, for_listener = split(options)
     _core.check_channel_options(**for_channel)
-    return ChannelServer(listen(address, timeout=timeout, **for_listener), handler, for_channel)
+    listener = listen(address, timeout=timeout, **for_listener)
+    return ChannelServer(listener, handler, for_channel, admission, budget)

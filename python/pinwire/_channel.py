@@ -38,6 +38,7 @@ class Channel(_core.Channel):
       By default NumPy arrays; from 4 MiB on aligned to 2 MiB, in huge pages where there are some.
       Without NumPy memoryviews.
     - `high_water`: bytes of posted messages that may wait before `post` refuses more.
+    - `memory_budget`: a `MemoryBudget` that this channel shares with others.
     - `same_host`: with "auto", large parts (512 KiB, or PINWIRE_OFFER_THRESHOLD) go past the socket
       between processes of one host that may read one another's memory: the receiver copies them
       straight from the sender's arrays (process_vm_readv(2)). A send then ends when they have been

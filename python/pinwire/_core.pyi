@@ -68,6 +68,39 @@ class ChannelStats(NamedTuple):
     """Whether what is sent goes past the socket ("in use"), or why it does not: "off", "untried"
     before the first large message, or what is in the way."""
 
+class BudgetStats(NamedTuple):
+    """How a budget stands."""
+
+    nbytes: int
+    """Bytes that messages may take while they come."""
+    reserved: int
+    """Bytes that they take now."""
+    waits: int
+    """Messages that had to wait for memory so far."""
+    ended: int
+    """Messages that came too slowly while others waited, and whose channels were ended."""
+
+@final
+class MemoryBudget:
+    """Memory that any number of channels share for messages while they come.
+
+    What `recv` and `recv_object` make memory for counts, from its header on until it is given out;
+    messages of up to 64 KiB do not, nor does what goes into memory of the caller's. While half of
+    the budget is free, a message has all its memory reserved at once, and otherwise in steps, each
+    as large as what has come of it. A message for which there is no more waits, and its peer with
+    it. While one waits, a channel whose message comes slower than 1 MiB/s is ended with
+    ConnectionAbortedError. The message that has been there longest goes on in any case: all
+    together take at most the budget and one message more, which is no larger than the budget.
+    """
+
+    def __init__(self, nbytes: int, /) -> None:
+        """A budget of so many bytes. Raises ValueError if that is not positive."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes of it; `max_message_bytes` of its channels is at most that."""
+    def stats(self) -> BudgetStats:
+        """How it stands."""
+
 class RuntimeStats(NamedTuple):
     """What the engine has done in this process, for all of its streams."""
 
@@ -489,6 +522,8 @@ class BaseChannel:
     @property
     def _lingers(self) -> bool: ...
     def _fail(self, error: BaseException) -> None: ...
+    @property
+    def _traffic(self) -> int | None: ...
     def _check_pickle(self) -> None: ...
     def _raise_failure(self) -> None: ...
 

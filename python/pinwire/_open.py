@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 
 from . import _core
+from ._admission import IDLE_TIMEOUT, Admission, default_max_channels
+from ._memory import default_budget
 
 TYPE_CHECKING = False  # as in `pinwire`
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._core import MemoryBudget
     from ._types import Address, Answer, Candidate
 
 
@@ -21,12 +23,14 @@ HANDSHAKE_TIMEOUT = 10.0
 LINGER = 1.0
 """Seconds that a channel waits for the peer's hello before it closes: one round trip, usually."""
 
-PAUSE = 1.0
-"""Seconds before a server accepts again when descriptors have run out (as asyncio's does)."""
+PAUSE = 0.05
+"""Seconds until a server tries again what it could not do: to accept, to start a thread, to find a
+place for a peer."""
 
 _OF_CHANNELS = frozenset(
-    ("max_message_bytes", "allow_pickle", "same_host", "allocator", "high_water")
+    ("max_message_bytes", "allow_pickle", "same_host", "allocator", "high_water", "memory_budget")
 )
+_OF_SERVERS = frozenset(("max_channels", "idle_timeout"))
 
 
 def split(options: Any) -> tuple[Any, Any]:
@@ -35,9 +39,19 @@ def split(options: Any) -> tuple[Any, Any]:
     return for_channel, {name: options[name] for name in options if name not in _OF_CHANNELS}
 
 
-def is_exhausted(error: OSError) -> bool:
-    """Whether accept(2) has failed for want of what may come back."""
-    return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+def admission(options: Any) -> tuple[Admission[Any], MemoryBudget, Any]:
+    """What a server takes in, from its options; and those of its listener and its channels."""
+    budget = options.get("memory_budget")
+    if budget is None:
+        budget = default_budget()
+    elif isinstance(budget, int):
+        budget = _core.MemoryBudget(budget)
+    max_channels = options.get("max_channels")
+    if max_channels is None:
+        max_channels = default_max_channels()
+    admission: Admission[Any] = Admission(max_channels, options.get("idle_timeout", IDLE_TIMEOUT))
+    rest = {name: options[name] for name in options if name not in _OF_SERVERS}
+    return admission, budget, rest | {"memory_budget": budget}
 
 
 class Resolution:

@@ -7,10 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from . import _core
-from ._asyncio import Opening, accept_all, listen
+from ._asyncio import Opening, accept_all, bounded, listen
 from ._channel import Channel
-from ._open import HANDSHAKE_TIMEOUT, split
-from .errors import Error
+from ._open import HANDSHAKE_TIMEOUT, PAUSE, split
+from ._open import admission as admit
+from .errors import ClosedError, Error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ._types import Address, ChannelListenOptions, ChannelOptions
+    from ._admission import Admission, ServerStats
+    from ._types import Address, ChannelOptions, ServeOptions
 
 
 class ChannelServer:
@@ -32,10 +34,14 @@ class ChannelServer:
         listener: _core.Listener,
         handler: Callable[[Channel], Awaitable[object]],
         options: ChannelOptions,
+        admission: Admission[Channel],
+        budget: _core.MemoryBudget,
     ) -> None:
         self._listener = listener
         self._handler = handler
         self._options = options
+        self._admission = admission
+        self._budget = budget
         self._tasks: set[asyncio.Task[None]] = set()
         accepting = accept_all(listener, self._welcome, self._report)
         self._accepting = asyncio.get_running_loop().create_task(accepting)
@@ -44,6 +50,10 @@ class ChannelServer:
     def address(self) -> str:
         """Where it listens, as a URL that `connect_channel` takes."""
         return self._listener.address
+
+    def stats(self) -> ServerStats:
+        """Counters of the peers it has and had, and of the memory that their messages take."""
+        return self._admission.stats(self._budget.stats())
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed; cancelled, it closes the server."""
@@ -75,35 +85,50 @@ class ChannelServer:
         await self.close()
 
     def _welcome(self, stream: _core.Stream) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(stream))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        # One that is cancelled before it begins closes nothing.
-        task.add_done_callback(partial(_abort, stream))
-
-    async def _serve(self, stream: _core.Stream) -> None:
-        channel = Channel(stream, **self._options)
         try:
-            await channel.handshake(timeout=HANDSHAKE_TIMEOUT)
-        except (Error, OSError):  # nobody whom the handler could speak to
-            channel.abort()
+            channel = Channel(stream, **self._options)
+        except (Error, OSError, MemoryError):  # it has gone already, or there is no room for it
+            stream.abort()
             return
-        except BaseException:
-            channel.abort()
-            raise
+        if (oldest := self._admission.arrive(channel)) is not None:
+            oldest.abort()
+        task = asyncio.get_running_loop().create_task(self._serve(channel))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, channel))
+
+    def _ended(self, channel: Channel, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._admission.leave(channel)
+        # One that is cancelled before it begins closes nothing.
+        channel.abort()
+
+    async def _serve(self, channel: Channel) -> None:
+        try:
+            async with bounded(HANDSHAKE_TIMEOUT):
+                await channel.handshake()
+                await self._find_place(channel)
+        except (Error, OSError, MemoryError):  # nobody whom the handler could speak to
+            return
         try:
             async with channel:
                 await self._handler(channel)
+        except ClosedError as error:
+            if channel in self._admission:
+                self._report("a handler of a channel failed", error)
         except Exception as error:
             self._report("a handler of a channel failed", error)
+
+    async def _find_place(self, channel: Channel) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._admission.admit(channel, loop.time()):
+            if (idlest := self._admission.idlest(loop.time())) is not None:
+                idlest.abort()
+            else:
+                await asyncio.sleep(PAUSE)
 
     def _report(self, message: str, error: Exception) -> None:
         loop = asyncio.get_running_loop()
         loop.call_exception_handler({"message": message, "exception": error})
-
-
-def _abort(stream: _core.Stream, _task: asyncio.Task[None]) -> None:
-    stream.abort()
 
 
 def serve_channels(
@@ -111,19 +136,27 @@ def serve_channels(
     address: Address,
     *,
     timeout: float | None = None,
-    **options: Unpack[ChannelListenOptions],
+    **options: Unpack[ServeOptions],
 ) -> Opening[ChannelServer]:
     """Serve channels: `await` it, or use it with `async with`.
 
     For every peer that connects and says hello within 10 seconds, `handler(channel)` runs as a
     task; the channel is drained and closed when it returns. What it raises goes to the loop's
-    exception handler, and the others go on. Takes what `listen` and `Channel` take.
+    exception handler, and the others go on. Takes what `listen` and `Channel` take, and what keeps
+    it up whoever connects:
+
+    - `memory_budget`: for messages while they come, over all channels: bytes, or a `MemoryBudget`
+      that several servers share. Default: a quarter of the memory the process may use.
+    - `max_channels`: peers at one time. Default: three quarters of the descriptors it may have.
+    - `idle_timeout`: with so many channels, one on which the peer has let `idle_timeout` seconds
+      pass in silence is ended for a newcomer. Default 10.
     """
+    admission, budget, options = admit(options)
     for_channel, for_listener = split(options)
     _core.check_channel_options(**for_channel)
     opening = listen(address, timeout=timeout, **for_listener)
 
     async def open_server() -> ChannelServer:
-        return ChannelServer(await opening, handler, for_channel)
+        return ChannelServer(await opening, handler, for_channel, admission, budget)
 
     return Opening(open_server)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from ._core import MemoryBudget
+
 Address: TypeAlias = str | tuple[str, int]
 
 Candidate: TypeAlias = tuple[Any, ...] | bytes
@@ -79,10 +81,29 @@ class ChannelOptions(TypedDict, total=False):
     high_water: int
     """Bytes of posted messages that may wait before `post` refuses more. Default 64 MiB."""
 
+    memory_budget: MemoryBudget | None
+    """What messages share with those of other channels while they come. Default: no limit."""
+
 
 class ChannelStreamOptions(ChannelOptions, StreamOptions, total=False):
     """Keyword arguments of `connect_channel`."""
 
 
-class ChannelListenOptions(ChannelOptions, ListenOptions, total=False):
-    """Keyword arguments of `serve_channels`."""
+class ServeOptions(ListenOptions, total=False):
+    """Keyword arguments of `serve_channels`: those of `ChannelOptions`, and these."""
+
+    max_message_bytes: int
+    allow_pickle: bool
+    same_host: Literal["auto", "off"]
+    allocator: Allocator | None
+    high_water: int
+
+    memory_budget: int | MemoryBudget | None
+    """For messages while they come, over all channels: bytes, or a budget that is shared.
+    Default: a quarter of the memory that the process may use."""
+
+    max_channels: int
+    """Peers at one time. Default: three quarters of the descriptors the process may have."""
+
+    idle_timeout: float
+    """Seconds of silence after which a channel of a full server gives way. Default 10."""

@@ -5,7 +5,8 @@
 //! `handle` is a descriptor that any thread may close, `socket` adds directions, their turns and the
 //! torn state, `listener` is one that accepts. `address`, `options` and `error` are what they say;
 //! `connect` is the race of RFC 8305 as steps, `loopback` takes BBR off connections that stay on this
-//! machine, and `same_host` is how two processes of one host come to know each other.
+//! machine, `memory` what the receives of a server share, and `same_host` is how two processes of one
+//! host come to know each other.
 
 mod address;
 mod connect;
@@ -14,6 +15,7 @@ mod file;
 mod handle;
 mod listener;
 mod loopback;
+mod memory;
 mod options;
 mod pull;
 mod same_host;
@@ -26,6 +28,7 @@ pub use error::{Error, reason};
 pub use file::FileRange;
 pub use handle::{Handle, Sleeper};
 pub use listener::Listener;
+pub use memory::{Answer, BudgetStats, MemoryBudget, Reservation};
 pub use options::{Keepalive, Options};
 pub use pull::{Failure, Piece, Pull, Window};
 pub use same_host::{Heard, Invited, Lapse, Link, Unread, Visit, here};

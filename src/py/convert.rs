@@ -201,6 +201,12 @@ pub(super) fn channel_stats_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> 
     named_tuple(py, &TYPE, "ChannelStats", &fields)
 }
 
+/// The named tuple `BudgetStats`.
+pub(super) fn budget_stats_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static TYPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    named_tuple(py, &TYPE, "BudgetStats", &["nbytes", "reserved", "waits", "ended"])
+}
+
 /// The named tuple `RuntimeStats`.
 pub(super) fn runtime_stats_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static TYPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

@@ -75,6 +75,7 @@ fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<channel::Channel>()?;
     module.add_class::<channel::Header>()?;
     module.add_class::<channel::Memory>()?;
+    module.add_class::<channel::MemoryBudget>()?;
     module.add_class::<channel::Message>()?;
     module.add_class::<channel::Part>()?;
     module.add_class::<channel::Prepared>()?;
@@ -104,6 +105,7 @@ fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 fn add_tuples(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    module.add("BudgetStats", convert::budget_stats_type(py)?)?;
     module.add("ChannelStats", convert::channel_stats_type(py)?)?;
     module.add("Credentials", convert::credentials_type(py)?)?;
     module.add("StreamStats", convert::stats_type(py)?)?;

@@ -56,6 +56,11 @@ impl Queue {
         Some(Place { queue: Arc::clone(self), number: state.last })
     }
 
+    /// Whether somebody has the turn.
+    pub(super) fn is_taken(&self) -> bool {
+        self.lock().taken
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -61,6 +61,8 @@ pub(super) enum Next {
     Wait,
     /// To sleep for so long.
     Nap(Duration),
+    /// To go on, unless others are to have their turn first.
+    Turn,
     /// Nothing more: this is its result.
     Done(Py<PyAny>),
     /// Nothing more: its result is how many bytes were moved.
@@ -152,6 +154,9 @@ impl<S: Script> Following<S> {
                     let waiter = Waiter::idle(py)?;
                     return Ok(Flow::Suspend(self.wait.nap(py, waiter.bind(py), time)?));
                 }
+                Next::Turn if self.wait.is_over() => return Err(timed_out(py)),
+                Next::Turn if budget::spend() => return Ok(Flow::turn_of_the_loop(py)),
+                Next::Turn => {}
                 Next::Move(_) if has_moved && self.script.may_pause() && self.wait.is_over() => {
                     return Err(timed_out(py));
                 }
@@ -228,18 +233,25 @@ fn follow(
                     return Err(timed_out(py));
                 }
             }
+            Next::Turn => look_up(py, waits_until)?,
             Next::Move(job) => {
                 if std::mem::replace(&mut has_moved, true) && script.may_pause() {
-                    py.check_signals()?;
-                    if waits_until.is_some_and(|deadline| deadline <= Instant::now()) {
-                        return Err(timed_out(py));
-                    }
+                    look_up(py, waits_until)?;
                 }
                 let stream = script.stream().bind(py).clone();
                 let ran = run_until(&stream, job, deadline);
                 moved = Some(ran.map_err(|error| script.failed(py, error))?);
             }
         }
+    }
+}
+
+/// Between two steps: whether a signal has come, or the time is over.
+fn look_up(py: Python<'_>, waits_until: Option<Instant>) -> PyResult<()> {
+    py.check_signals()?;
+    match waits_until {
+        Some(deadline) if deadline <= Instant::now() => Err(timed_out(py)),
+        _ => Ok(()),
     }
 }
 

@@ -43,16 +43,22 @@ class Serving:
         else:
             await self.server.close()
 
-    def raw(self):
-        """A plain socket that is connected."""
+    def unconnected(self):
+        """A plain socket, and the address that it connects to."""
         _, _, name = self.address.partition(":")
         if self.address.startswith("unix:"):
-            sock = socket.socket(socket.AF_UNIX)
-            sock.connect(name.replace("@", "\0"))
+            family, where = socket.AF_UNIX, name.replace("@", "\0")
         else:
             host, _, port = name.removeprefix("//").rpartition(":")
-            sock = socket.create_connection((host, int(port)))
+            family, where = socket.AF_INET, (host, int(port))
+        sock = socket.socket(family)
         sock.settimeout(PATIENCE)
+        return sock, where
+
+    def raw(self):
+        """A plain socket that is connected."""
+        sock, where = self.unconnected()
+        sock.connect(where)
         return sock
 
 
@@ -76,4 +82,4 @@ def echo_of(face):
 
 
 def handlers(serving):
-    return len(serving.server._open if serving.face.is_blocking else serving.server._tasks)
+    return len(serving.server._threads if serving.face.is_blocking else serving.server._tasks)

@@ -174,7 +174,7 @@ def test_server_when_closed_as_clients_connect_then_nothing_is_left_open(channel
 def test_server_when_a_peer_says_no_hello_then_it_loses_its_connection(
     said, face, reports, monkeypatch
 ):
-    for module in ("_server", "_blocking_server"):
+    for module in ("_server", "_blocking_door"):
         monkeypatch.setattr(f"pinwire.{module}.HANDSHAKE_TIMEOUT", 0.05)
 
     async def main():

@@ -15,7 +15,10 @@ from distributed.comm.core import Connector as BaseConnector
 from distributed.comm.tcp import BaseTCPBackend, RequireEncryptionMixin
 from distributed.comm.utils import ensure_concrete_host
 
-from .._asyncio import accept_all, connect, listen
+from .._admission import Greeting, default_max_channels, most_greeting
+from .._asyncio import accept_all, bounded, connect, listen
+from .._open import HANDSHAKE_TIMEOUT
+from ..errors import TransferTimeoutError
 from ._comm import FAILURES, Comm, closed_by
 
 if TYPE_CHECKING:
@@ -84,6 +87,7 @@ class Listener(BaseListener, RequireEncryptionMixin):
         self.allow_offload = allow_offload
         self._listeners: list[StreamListener] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._greeting: Greeting[Comm] = Greeting(most_greeting(default_max_channels()))
 
     async def start(self) -> None:
         """Listen from now on. Raises OSError if the address cannot be had."""
@@ -143,8 +147,14 @@ class Listener(BaseListener, RequireEncryptionMixin):
             peer = _with_prefix(self.prefix, stream.peer_address)
             comm = self.comm_class(stream, local, peer, self.deserialize)
             comm.allow_offload = self.allow_offload
-            await self.on_connection(comm)
-        except CommClosedError as error:
+            if (oldest := self._greeting.arrive(comm)) is not None:
+                oldest.abort()
+            try:
+                async with bounded(HANDSHAKE_TIMEOUT):
+                    await self.on_connection(comm)
+            finally:
+                self._greeting.greeted(comm)
+        except (CommClosedError, TransferTimeoutError) as error:
             logger.info("A connection ended before the handshake was done: %s", error)
             return
         except BaseException:

@@ -72,7 +72,11 @@ class Comm(BaseComm):
         self._check_open()
         try:
             message = await self._channel.recv()
-            frames = unpack(message.parts)
+            frames: list[memoryview] = []
+            for some in unpack(message.parts):
+                if frames:  # however many there are, the loop has its turn
+                    await asyncio.sleep(0)
+                frames += some
         except FAILURES as error:
             raise self._lost(error) from error
         except BaseException:

@@ -11,7 +11,7 @@ size of each in bytes, with the highest bit set if it lies in one of the further
 from __future__ import annotations
 
 import struct
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 from distributed.protocol.utils import merge_memoryviews
@@ -20,7 +20,7 @@ from distributed.utils import ensure_memoryview, nbytes
 from ..errors import MessageRefusedError, ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 APART = 1 << 63
 """Marks a frame that lies in a part of its own, or shares it with the pieces next to it."""
@@ -38,6 +38,9 @@ MANY = 16 * 1024
 
 MOST = 1 << 20
 """Frames that a message may have: each takes memory at the receiver, even if it is empty."""
+
+AT_A_TIME = 1024
+"""Frames that are unpacked in one go."""
 
 
 def pack(frames: Sequence[Any]) -> tuple[list[Any], int]:
@@ -82,31 +85,40 @@ def _whole(pieces: list[memoryview]) -> list[memoryview]:
         return pieces
 
 
-def unpack(parts: Sequence[Any]) -> list[memoryview]:
-    """The frames in the parts of a message. Raises ProtocolError if they are none."""
+def unpack(parts: Sequence[Any]) -> Iterator[list[memoryview]]:
+    """The frames in the parts of a message, some at a time, so that a loop may run in between.
+
+    Raises ProtocolError if they are none: what came before is of no use then.
+    """
     try:
         first, *rest = [memoryview(part).cast("B") for part in parts]
         (count,) = struct.unpack_from("<Q", first)
-        table = struct.unpack_from(f"<{min(count, MOST)}Q", first, 8)
+        table = first[8 : 8 * (min(count, MOST) + 1)]
+        sizes = struct.iter_unpack("<Q", table)
     except (ValueError, TypeError, struct.error) as error:
         raise ProtocolError("the peer sent a message that is none of Dask's") from error
-    frames: list[memoryview] = []
+    found = 0
     at, part, within = 8 * (count + 1), 0, 0
-    for size in table:
-        if size < APART:
-            frame = first[at : at + size]
-            at += size
-        else:
-            size -= APART
-            if part == len(rest):
+    while some := [size for (size,) in islice(sizes, AT_A_TIME)]:
+        frames: list[memoryview] = []
+        for size in some:
+            if size < APART:
+                frame = first[at : at + size]
+                at += size
+            else:
+                size -= APART
+                if part == len(rest):
+                    break
+                frame = rest[part][within : within + size]
+                within += size
+                if within >= rest[part].nbytes:
+                    part, within = part + 1, 0
+            if frame.nbytes != size:
                 break
-            frame = rest[part][within : within + size]
-            within += size
-            if within >= rest[part].nbytes:
-                part, within = part + 1, 0
-        if frame.nbytes != size:
+            frames.append(frame)
+        found += len(frames)
+        yield frames
+        if len(frames) != len(some):
             break
-        frames.append(frame)
-    if len(frames) != count or at != first.nbytes or part != len(rest) or within != 0:
+    if found != count or at != first.nbytes or part != len(rest) or within != 0:
         raise ProtocolError("the peer sent frames of other sizes than it said")
-    return frames

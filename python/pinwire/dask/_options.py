@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import dask.config
 from dask.utils import parse_bytes
 from distributed.system import MEMORY_LIMIT
+
+from .._core import MemoryBudget
 
 if TYPE_CHECKING:
     from .._types import ChannelOptions
@@ -19,7 +22,14 @@ def channel_options() -> ChannelOptions:
         "same_host": "off" if same_host is False else same_host,  # what YAML makes of a bare off
         "high_water": parse_bytes(_setting("high-water", "512 MiB")),
         "max_message_bytes": parse_bytes(_setting("max-message", MEMORY_LIMIT)),
+        "memory_budget": _budget(parse_bytes(_setting("memory-budget", MEMORY_LIMIT // 2))),
     }
+
+
+@cache
+def _budget(nbytes: int) -> MemoryBudget:
+    """The one of all connections of this process."""
+    return MemoryBudget(nbytes)
 
 
 def _setting(name: str, default: Any) -> Any:

@@ -24,6 +24,10 @@ const LARGE: u64 = 4 * 1024 * 1024;
 /// lies about many small parts must not have them all made at once.
 const STAGE: u64 = 32 * 1024 * 1024;
 
+/// Parts for which memory is made at a time: each takes a microsecond, a structure ten, and the loop
+/// has its turn in between.
+const STAGE_PARTS: usize = 1024;
+
 /// Up to this many bytes a bytearray is made faster than an array.
 const SMALL: u64 = 16 * 1024;
 
@@ -79,8 +83,10 @@ pub(super) fn some(
 ) -> PyResult<Objects> {
     let (types, numpy) = (Types::default(), numpy(py)?);
     let mut maker = Maker { py, types, numpy, pool: &allocation.pool };
-    if first == 0 && header.payload >= LARGE {
-        allocation.pool.expect(header.payload);
+    match first {
+        0 if header.payload >= LARGE => allocation.pool.expect(header.payload),
+        0 => allocation.pool.expect_small(),
+        _ => {}
     }
     let mut parts = &header.parts[first..];
     if !allocation.share {
@@ -90,7 +96,8 @@ pub(super) fn some(
             made += message::nbytes(part);
             is_early
         };
-        parts = &parts[..parts.iter().take_while(|&part| is_early(part)).count()];
+        let early = parts.iter().take(STAGE_PARTS).take_while(|&part| is_early(part));
+        parts = &parts[..early.count()];
     }
     if let Some(allocator) = &allocation.allocator {
         let allocator = allocator.bind(py);
@@ -164,7 +171,13 @@ impl<'a, 'py> Maker<'a, 'py> {
             offsets.push(end);
             end = end.checked_add(message::nbytes(part)).ok_or_else(too_large)?;
         }
-        let memory = self.memory(end)?;
+        let memory = Memory::new(self.py, self.pool, size(end)?)?;
+        let mut filled = 0;
+        for (part, &offset) in parts.iter().zip(&offsets) {
+            memory.get().clear(filled as usize, (offset - filled) as usize);
+            filled = offset + message::nbytes(part);
+        }
+        let memory = memory.into_any();
         let placed = parts.iter().zip(offsets);
         unbound(placed.map(|(part, offset)| match self.numpy {
             Some(numpy) => self.view(numpy, part, &memory, offset),

@@ -2,6 +2,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use pyo3::exceptions::PyConnectionAbortedError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -28,13 +29,13 @@ pub(in crate::py) struct BaseChannel {
     options: Options,
     /// Whose turn it is to send.
     outbox: Arc<Queue>,
-    /// None while a receive is under way.
-    inbox: Mutex<Option<Box<Inbox>>>,
+    /// What has come. The stream has it too, and ends it.
+    inbox: Arc<Place>,
     greeting: Greeting,
     /// Which way large messages go. The stream has it too, and ends it.
     route: Arc<Route>,
     /// Why nothing more is received.
-    end: OnceLock<End>,
+    end: Arc<OnceLock<End>>,
     /// What went wrong with a posted message, until somebody is told.
     failure: Mutex<Option<PyErr>>,
     pub(super) counters: Counters,
@@ -42,14 +43,20 @@ pub(in crate::py) struct BaseChannel {
     pub(super) pool: Arc<Pool>,
 }
 
+/// Where the inbox is: None while a receive is under way.
+struct Place(Mutex<Option<Box<Inbox>>>);
+
 /// Why a channel gives out nothing more.
-enum End {
+#[derive(Debug)]
+pub(super) enum End {
     /// The peer broke the format, as this says.
     Violation(String),
     /// A message will never be complete, so whatever follows it cannot be told from its rest.
     Loss,
     /// The connection failed with this (errno(3)).
     Failure(i32),
+    /// A message came too slowly, while other channels waited for the memory it held.
+    Slow,
 }
 
 #[derive(Default)]
@@ -75,15 +82,17 @@ impl BaseChannel {
         };
         let route = Arc::new(Route::new(reason, host.is_some()));
         stream.get().attach(stream.py(), Arc::clone(&route) as Arc<dyn Attached>);
+        let inbox = Arc::new(Place(Mutex::new(Some(Box::default()))));
+        stream.get().attach(stream.py(), Arc::clone(&inbox) as Arc<dyn Attached>);
         let greeting = Greeting::new(&options, host);
         let channel = BaseChannel {
             stream: stream.clone().unbind(),
             options,
             outbox: Arc::default(),
-            inbox: Mutex::new(Some(Box::default())),
+            inbox,
             greeting,
             route,
-            end: OnceLock::new(),
+            end: Arc::default(),
             failure: Mutex::new(None),
             counters: Counters::default(),
             pool: Pool::shared(),
@@ -145,14 +154,7 @@ impl BaseChannel {
 
     /// Take what has come; only one receive may have it.
     pub(super) fn take_inbox(&self, py: Python<'_>) -> PyResult<Box<Inbox>> {
-        match self.end.get() {
-            Some(End::Violation(text)) => return Err(violated(py, text.clone())),
-            Some(End::Loss) => return Err(lost(py)),
-            Some(End::Failure(errno)) => {
-                return Err(os_error(&io::Error::from_raw_os_error(*errno)));
-            }
-            None => {}
-        }
+        self.check_end(py)?;
         // Nobody gets what has been read ahead of a channel that is closed.
         self.stream.get().socket().fd().map_err(|error| exception(py, error, "the channel"))?;
         let inbox = self.lock_inbox().take();
@@ -160,7 +162,31 @@ impl BaseChannel {
             .ok_or_else(|| busy(py, "another receive is under way on this channel; await it first"))
     }
 
-    pub(super) fn give_back(&self, inbox: Box<Inbox>) {
+    /// Why the channel gives out nothing more, if it does not.
+    pub(super) fn end(&self) -> &Arc<OnceLock<End>> {
+        &self.end
+    }
+
+    /// Raise that.
+    pub(super) fn check_end(&self, py: Python<'_>) -> PyResult<()> {
+        Err(match self.end.get() {
+            Some(End::Violation(text)) => violated(py, text.clone()),
+            Some(End::Loss) => lost(py),
+            Some(End::Failure(errno)) => os_error(&io::Error::from_raw_os_error(*errno)),
+            Some(End::Slow) => PyConnectionAbortedError::new_err((libc::ECONNABORTED, SLOW)),
+            None => return Ok(()),
+        })
+    }
+
+    /// Whether it was ended for its slowness.
+    pub(super) fn is_ended_as_slow(&self) -> bool {
+        matches!(self.end.get(), Some(End::Slow))
+    }
+
+    pub(super) fn give_back(&self, mut inbox: Box<Inbox>) {
+        if !self.stream.get().socket().handle().is_open() {
+            *inbox = Inbox::default();
+        }
         *self.lock_inbox() = Some(inbox);
     }
 
@@ -220,7 +246,36 @@ impl BaseChannel {
     }
 
     fn lock_inbox(&self) -> MutexGuard<'_, Option<Box<Inbox>>> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inbox.lock()
+    }
+}
+
+const SLOW: &str = "the message came slower than 1 MiB/s while other channels waited for memory: the \
+                    channel has been ended";
+
+impl Place {
+    fn lock(&self) -> MutexGuard<'_, Option<Box<Inbox>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attached for Place {
+    /// Nobody gets what has come, and others may wait for its memory.
+    fn end(&self, _py: Python<'_>) {
+        let gone = self.lock().as_mut().map(std::mem::take);
+        drop(gone); // Not while it is locked: there may be Python objects in it.
+    }
+
+    /// Its channel does.
+    fn traverse(&self, _visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        Ok(())
+    }
+}
+
+impl Drop for BaseChannel {
+    fn drop(&mut self) {
+        let gone = self.inbox.lock().take();
+        drop(gone);
     }
 }
 
@@ -286,6 +341,15 @@ impl BaseChannel {
             && self.stream.get().socket().handle().is_open()
     }
 
+    /// Bytes that have moved either way, while somebody waits for the peer; None otherwise.
+    #[getter]
+    fn _traffic(&self) -> Option<u64> {
+        let waits = self.outbox.is_taken() || self.lock_inbox().is_none();
+        let stats = self.stream.get().socket().stats();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        waits.then(|| count(&stats.bytes_sent) + count(&stats.bytes_received))
+    }
+
     /// A posted message has failed: the first error is kept for the next call.
     fn _fail(&self, error: Bound<'_, PyAny>) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -328,7 +392,7 @@ impl BaseChannel {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.stream)?;
         visit.call(&self.options.allocator)?;
-        match self.inbox.try_lock().as_deref() {
+        match self.inbox.0.try_lock().as_deref() {
             Ok(Some(inbox)) => inbox.traverse(&visit),
             _ => Ok(()),
         }

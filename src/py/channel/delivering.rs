@@ -11,10 +11,18 @@ use super::landing::{Fill, Landing, Pinned};
 use super::message::Message;
 use super::receiving::{Asked, Receiving};
 use super::same_host::Standing;
-use super::want::{Want, is_object, make, unpickle};
+use super::want::{Want, check_size, is_object, make, unpickle};
 use crate::py::errors::refused;
 use crate::py::script::Next;
 use crate::wire::{Header, Kind};
+
+/// Memory for a payload.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
+enum Made {
+    Pinned(Pinned),
+    /// There is none now: this is to be done first.
+    Not(Next),
+}
 
 impl Receiving {
     /// A header has come: what to do with its payload, which stays pending until that is done. None
@@ -23,7 +31,7 @@ impl Receiving {
         &mut self,
         py: Python<'_>,
         inbox: &mut Inbox,
-        pending: Pending,
+        mut pending: Pending,
     ) -> PyResult<Option<Next>> {
         if self.is_broken_off(&pending) {
             if self.number.is_some() && !matches!(self.want, Want::Nothing) {
@@ -55,9 +63,14 @@ impl Receiving {
                 py,
                 "this message has arrays: receive it by recv or recv_into".to_owned(),
             )),
-            Want::Message(allocation) | Want::Object(allocation) => {
-                make(py, self.channel.get(), &pending, allocation)
-            }
+            Want::Message(_) | Want::Object(_) => match self.make(py, &mut pending) {
+                Ok(Made::Pinned(pinned)) => Ok(pinned),
+                Ok(Made::Not(next)) => {
+                    inbox.pending = Some(pending);
+                    return Ok(Some(next));
+                }
+                Err(error) => Err(error),
+            },
             Want::Hello => unreachable!("satisfied before"),
         };
         match ready {
@@ -113,7 +126,7 @@ impl Receiving {
             return self.settle(py, inbox, pending, pinned, failure);
         }
         pending.taken = self.progress.transferred();
-        if pinned.is_full(&pending) {
+        if pinned.is_full(&pending) || pending.taken >= pinned.limit(&pending) {
             return self.filled(py, inbox, pending, pinned);
         }
         pending.tell_progress();
@@ -134,7 +147,22 @@ impl Receiving {
         self.judge(py, next)
     }
 
-    /// There is no room left in the landing: that was it, or there has to be more memory.
+    /// Memory for the payload, as much as there may be now.
+    fn make(&mut self, py: Python<'_>, pending: &mut Pending) -> PyResult<Made> {
+        check_size(py, self.channel.get(), pending)?;
+        if let Some(next) = self.reserve(py, pending)? {
+            return Ok(Made::Not(next));
+        }
+        match &self.want {
+            Want::Message(allocation) | Want::Object(allocation) => {
+                make(py, pending, allocation).map(Made::Pinned)
+            }
+            _ => unreachable!("others have none made"),
+        }
+    }
+
+    /// There is no room left in the landing: that was it, or there has to be more memory. The loop
+    /// has its turn in between, however many parts there are.
     fn filled(
         &mut self,
         py: Python<'_>,
@@ -142,10 +170,13 @@ impl Receiving {
         mut pending: Pending,
         pinned: Pinned,
     ) -> PyResult<Option<Next>> {
-        if pinned.landing().objects().len() < pending.header.parts.len() {
+        if pinned.landing().objects().len() < pending.header.parts.len()
+            || !pinned.is_full(&pending)
+        {
             pending.tell_progress();
             pending.landing = Some(pinned.into_landing());
-            return self.deliver(py, inbox, pending);
+            inbox.pending = Some(pending);
+            return Ok(Some(Next::Turn));
         }
         self.settle(py, inbox, pending, pinned, None)
     }
@@ -221,7 +252,7 @@ impl Receiving {
     ) -> PyResult<Option<Next>> {
         pending.release();
         pending.taken += inbox.consume(pending.left()).len as u64;
-        pending.landing = None;
+        (pending.landing, pending.reservation) = (None, None);
         let left = pending.left();
         self.progress.set(pending.taken, pending.header.payload);
         inbox.pending = Some(pending);

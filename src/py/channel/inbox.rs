@@ -9,6 +9,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::landing::Landing;
+use super::reserving::Reservation;
 use super::same_host::{Incoming, threshold};
 use crate::mem::{Access, Block, Copying, Cursor, Dim, Region, Runs};
 use crate::net::{Link, Progress};
@@ -18,7 +19,7 @@ use crate::wire::{Header, Hello, Invitation, Parsed, WireError};
 
 /// Bytes that are read at a time before it is known what they are: a header, and often a small
 /// payload with it. What of a large one gets in here is copied, so it is kept small.
-const AHEAD: usize = 16 * 1024;
+pub(super) const AHEAD: usize = 16 * 1024;
 
 /// One receive at a time has it.
 #[derive(Default)]
@@ -33,6 +34,8 @@ pub(super) struct Inbox {
     messages: u64,
     /// The message that is to come once more.
     pub(super) again: Option<Arc<Header>>,
+    /// Memory for a header that comes.
+    pub(super) reservation: Option<Reservation>,
 }
 
 /// What is at the front of the inbox.
@@ -57,6 +60,10 @@ pub(super) struct Pending {
     pub(super) incoming: Option<Incoming>,
     /// It does not count: the sender has withdrawn it, or sends it once more.
     pub(super) void: bool,
+    /// What it may use of the memory that it shares with others, and how much of that is for its
+    /// header.
+    pub(super) reservation: Option<Reservation>,
+    pub(super) header_charge: u64,
 }
 
 impl Pending {
@@ -64,6 +71,12 @@ impl Pending {
     pub(super) fn interrupt(&mut self, taken: u64, landing: Landing) {
         self.taken = taken;
         self.landing = if taken == 0 && landing.is_given() { None } else { Some(landing) };
+    }
+
+    /// Up to where its payload may be received into memory that we make.
+    pub(super) fn reserved(&self) -> u64 {
+        let reserved = |it: &Reservation| it.reserved().saturating_sub(self.header_charge);
+        self.reservation.as_ref().map_or(u64::MAX, reserved)
     }
 
     /// Bytes of the payload that have not been taken.
@@ -147,7 +160,18 @@ impl Inbox {
         }
         let (header, number) = (Arc::new(header), self.messages);
         let (taken, landing, void) = (0, None, false);
-        self.pending = Some(Pending { header, number, taken, landing, incoming, void });
+        let reservation = self.reservation.take();
+        let header_charge = reservation.as_ref().map_or(0, Reservation::reserved);
+        self.pending = Some(Pending {
+            header,
+            number,
+            taken,
+            landing,
+            incoming,
+            void,
+            reservation,
+            header_charge,
+        });
         Ok(Front::Message)
     }
 

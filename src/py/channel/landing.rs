@@ -50,7 +50,7 @@ pub(super) struct Pinned {
 
 /// What fills a landing.
 pub(super) enum Fill {
-    /// Nothing: it is full.
+    /// Nothing: it is full, or has to wait for memory.
     Full,
     /// Bytes that come by the socket.
     Receive(Job),
@@ -180,8 +180,9 @@ impl Pinned {
         runs.iter().try_for_each(|runs| payload::check(runs, self.copying))?;
         pending.landing = None;
         progress.set(pending.taken, header.payload);
-        while pending.taken < room {
-            let (end, is_offered) = pending.stretch(pending.taken, room);
+        let limit = room.min(self.limit(pending));
+        while pending.taken < limit {
+            let (end, is_offered) = pending.stretch(pending.taken, limit);
             if is_offered {
                 let sources = pending.sources(pending.taken, end);
                 let (from, pid) =
@@ -207,6 +208,11 @@ impl Pinned {
     /// Whether what has come fills it.
     pub(super) fn is_full(&self, pending: &Pending) -> bool {
         bytes_of(&pending.header.parts[..self.landing.objects.len()]) == pending.taken
+    }
+
+    /// Up to where the payload may come now: memory that we make is not reserved all at once.
+    pub(super) fn limit(&self, pending: &Pending) -> u64 {
+        if self.landing.is_given() { u64::MAX } else { pending.reserved() }
     }
 
     /// The next so many bytes of it.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::c_int;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pyo3::exceptions::PyMemoryError;
@@ -31,16 +32,24 @@ pub(in crate::py) struct Memory {
     pool: Weak<Pool>,
 }
 
-/// How many messages are recent.
+/// How many large messages are recent.
 const RECENT: usize = 16;
+
+/// After so many messages without a large one, nothing is kept.
+const SMALL_IN_A_ROW: u32 = 256;
 
 /// Memory of messages that nobody uses any more, kept for the next one: fresh memory costs as much
 /// as receiving into it, for the kernel has to find pages and to clear them.
 ///
 /// All channels of the process have one, for as long as there is a channel. It keeps no more than
-/// the largest of the recent large messages had, and the kernel may take the pages at any time.
+/// the largest of the recent large messages had, nothing once only small ones have come for a while,
+/// and the kernel may take the pages at any time.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<Kept>);
+pub(super) struct Pool {
+    kept: Mutex<Kept>,
+    /// Small messages since the last large one, if anything is kept.
+    small: AtomicU32,
+}
 
 #[derive(Default)]
 struct Kept {
@@ -62,14 +71,27 @@ impl Pool {
         })
     }
 
+    /// A small message comes.
+    pub(super) fn expect_small(&self) {
+        let small = self.small.load(Ordering::Relaxed);
+        if small < SMALL_IN_A_ROW {
+            self.small.store(small + 1, Ordering::Relaxed);
+        } else if small == SMALL_IN_A_ROW {
+            self.small.store(small + 1, Ordering::Relaxed);
+            let gone = std::mem::take(&mut *self.lock());
+            drop(gone);
+        }
+    }
+
     /// A large message comes, of so many bytes.
     pub(super) fn expect(&self, nbytes: u64) {
+        self.small.store(0, Ordering::Relaxed);
         let mut kept = self.lock();
         if kept.recent.len() == RECENT {
             kept.recent.pop_front();
         }
         kept.recent.push_back(usize::try_from(nbytes).unwrap_or(usize::MAX));
-        while kept.bytes() > kept.room().saturating_add(HUGE_PAGE * kept.mappings.len()) {
+        while !kept.has_room_for(0) {
             kept.mappings.pop_front();
         }
     }
@@ -88,14 +110,16 @@ impl Pool {
 
     fn keep(&self, mut mapping: Mapping) {
         let mut kept = self.lock();
-        if kept.bytes() < kept.room() {
+        let has_room = kept.has_room_for(mapping.len());
+        if has_room {
             mapping.forget();
             kept.mappings.push_back(mapping);
         }
+        drop(kept); // Before a mapping that is not kept goes, which takes its time.
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,13 +128,23 @@ impl Kept {
         self.mappings.iter().map(Mapping::len).sum()
     }
 
-    /// Bytes that may be kept.
-    fn room(&self) -> usize {
-        self.recent.iter().copied().max().unwrap_or(0)
+    /// Whether so many more bytes may be kept, each mapping rounded up to whole pages.
+    fn has_room_for(&self, nbytes: usize) -> bool {
+        let room = self.recent.iter().copied().max().unwrap_or(0);
+        let count = self.mappings.len() + usize::from(nbytes > 0);
+        self.bytes() + nbytes <= room.saturating_add(HUGE_PAGE * count)
     }
 }
 
 impl Memory {
+    /// Clear so many bytes, which lie between parts: an earlier message may have left some there.
+    pub(super) fn clear(&self, start: usize, len: usize) {
+        let base = self.mapping.as_ref().map_or(std::ptr::null_mut(), Mapping::base);
+        assert!(start.checked_add(len).is_some_and(|end| end <= self.len));
+        // SAFETY: within the mapping, which lives as long as this object, and nobody has a view yet.
+        unsafe { std::ptr::write_bytes(base.cast::<u8>().add(start), 0, len) };
+    }
+
     pub(super) fn new<'py>(
         py: Python<'py>,
         pool: &Arc<Pool>,

@@ -2,6 +2,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::reserving::MemoryBudget;
+
 /// How a channel was made.
 pub(super) struct Options {
     pub(super) max_message_bytes: u64,
@@ -10,6 +12,8 @@ pub(super) struct Options {
     pub(super) high_water: u64,
     /// Whether to go past the socket where that is possible.
     pub(super) same_host: bool,
+    /// The memory that messages share with those of other channels while they come.
+    pub(super) memory_budget: Option<Py<MemoryBudget>>,
 }
 
 impl Options {
@@ -21,6 +25,7 @@ impl Options {
             allocator: None,
             high_water: 64 << 20,
             same_host: true,
+            memory_budget: None,
         };
         for (name, value) in kwargs.iter().flat_map(|kwargs| kwargs.iter()) {
             let name: String = name.extract()?;
@@ -30,13 +35,18 @@ impl Options {
                 "same_host" => options.same_host = same_host(&value)?,
                 "allocator" => options.allocator = allocator(value)?,
                 "high_water" => options.high_water = positive(&name, &value)?,
+                "memory_budget" => options.memory_budget = memory_budget(&value)?,
                 _ => {
                     return Err(PyTypeError::new_err(format!(
                         "unknown option '{name}'; there are max_message_bytes, allow_pickle, \
-                         same_host, allocator and high_water"
+                         same_host, allocator, high_water and memory_budget"
                     )));
                 }
             }
+        }
+        if let Some(budget) = &options.memory_budget {
+            // One message never has more than all of it.
+            options.max_message_bytes = options.max_message_bytes.min(budget.get().limit());
         }
         Ok(options)
     }
@@ -59,6 +69,12 @@ fn same_host(value: &Bound<'_, PyAny>) -> PyResult<bool> {
             "same_host must be \"auto\" or \"off\", not {value:?}"
         ))),
     }
+}
+
+fn memory_budget(value: &Bound<'_, PyAny>) -> PyResult<Option<Py<MemoryBudget>>> {
+    value
+        .extract()
+        .map_err(|_| PyTypeError::new_err("memory_budget must be a pinwire.MemoryBudget"))
 }
 
 fn allocator(value: Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {

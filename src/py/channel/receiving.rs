@@ -71,7 +71,7 @@ impl Receiving {
         if channel.greeting().theirs().is_none() {
             match inbox.hello() {
                 Ok(Some(hello)) => channel.greeting().meet(hello),
-                Ok(None) => return Ok(self.read_ahead(inbox, crate::wire::HELLO_LEN)),
+                Ok(None) => return self.read_ahead(py, inbox, crate::wire::HELLO_LEN),
                 Err(error) => return Err(self.violation(py, inbox, &error)),
             }
         }
@@ -93,7 +93,7 @@ impl Receiving {
                     Ok(Front::Message) if inbox.is_large() => channel.route().look(channel),
                     // The sender of the one that was to come once more may have withdrawn it.
                     Ok(Front::Message) => continue,
-                    Ok(Front::Needs(needed)) => return Ok(self.read_ahead(inbox, needed)),
+                    Ok(Front::Needs(needed)) => return self.read_ahead(py, inbox, needed),
                     Ok(Front::Invitation(invitation)) => {
                         if !channel.route().follow(channel, &invitation) {
                             self.inbox = Some(inbox);
@@ -123,11 +123,22 @@ impl Receiving {
         })
     }
 
-    fn read_ahead(&mut self, mut inbox: Box<Inbox>, needed: usize) -> Next {
-        let job = inbox.read_ahead(needed);
+    fn read_ahead(
+        &mut self,
+        py: Python<'_>,
+        mut inbox: Box<Inbox>,
+        needed: usize,
+    ) -> PyResult<Next> {
+        let next = match self.reserve_header(py, &mut inbox, needed) {
+            Ok(None) => {
+                self.asked = Asked::ReadAhead;
+                Ok(Next::Move(inbox.read_ahead(needed)))
+            }
+            Ok(Some(next)) => Ok(next),
+            Err(error) => Err(error),
+        };
         self.inbox = Some(inbox);
-        self.asked = Asked::ReadAhead;
-        Next::Move(job)
+        next
     }
 
     fn violation(&mut self, py: Python<'_>, inbox: Box<Inbox>, error: &WireError) -> PyErr {
@@ -211,7 +222,11 @@ impl Script for Receiving {
 
     /// A loop that waits for a message ends when its channel is closed under it.
     fn failed(&self, py: Python<'_>, error: PyErr) -> PyErr {
-        self.channel.get().note_failure(py, &error);
+        let channel = self.channel.get();
+        if channel.is_ended_as_slow() {
+            return channel.check_end(py).expect_err("it has ended");
+        }
+        channel.note_failure(py, &error);
         match self.at_end {
             AtEnd::StopIteration if is_ours(py, &error, "ClosedError") => {
                 PyStopIteration::new_err(())

@@ -49,27 +49,26 @@ pub(super) fn is_object(py: Python<'_>) -> PyErr {
     refused(py, "this message is an object: receive it by recv_object".to_owned())
 }
 
+/// Whether memory may be made for the payload.
+pub(super) fn check_size(py: Python<'_>, channel: &BaseChannel, pending: &Pending) -> PyResult<()> {
+    let (payload, limit) = (pending.header.payload, channel.options().max_message_bytes);
+    if pending.landing.is_some() || payload <= limit {
+        return Ok(());
+    }
+    let text = format!(
+        "the message has {payload} bytes, and max_message_bytes is {limit}: receive it into memory \
+         of your own, by recv_header() and read_into(), or skip() it"
+    );
+    Err(refused(py, text))
+}
+
 /// Memory for the payload: what has been made for it and is not full, or more of it.
-pub(super) fn make(
-    py: Python<'_>,
-    channel: &BaseChannel,
-    pending: &Pending,
-    allocation: &Allocation,
-) -> PyResult<Pinned> {
+pub(super) fn make(py: Python<'_>, pending: &Pending, allocation: &Allocation) -> PyResult<Pinned> {
     let header = &pending.header;
     let mut objects: Objects = match &pending.landing {
         Some(before) => before.objects().iter().map(|object| object.clone_ref(py)).collect(),
         None => Objects::new(),
     };
-    let limit = channel.options().max_message_bytes;
-    if pending.landing.is_none() && header.payload > limit {
-        let text = format!(
-            "the message has {} bytes, and max_message_bytes is {limit}: receive it into memory \
-             of your own, by recv_header() and read_into(), or skip() it",
-            header.payload
-        );
-        return Err(refused(py, text));
-    }
     let mut first = objects.len();
     if bytes_of(&header.parts[..first]) == pending.taken {
         objects.extend(allocate::some(py, header, first, allocation)?);

@@ -53,6 +53,10 @@ def arrived(parts):
     return [np.frombuffer(memoryview(part).tobytes(), "u1") for part in parts]
 
 
+def unpacked(parts):
+    return [*itertools.chain.from_iterable(unpack(parts))]
+
+
 def address(view):
     return np.frombuffer(view, "u1").__array_interface__["data"][0]
 
@@ -63,7 +67,7 @@ def test_frames_when_packed_then_they_come_back(kinds):
     frames = made(kinds)
     parts, nbytes = pack(frames)
     assert nbytes == sum(map(len, content(frames)))
-    assert content(unpack(arrived(parts))) == content(frames)
+    assert content(unpacked(arrived(parts))) == content(frames)
 
 
 @examples
@@ -75,7 +79,7 @@ def test_frames_when_they_are_pieces_of_one_buffer_then_they_come_back_as_such(k
     around = made(kinds)
     frames = [*around, *pieces, *around]
     parts, _ = pack(frames)
-    got = unpack(arrived(parts))
+    got = unpacked(arrived(parts))
     assert content(got) == content(frames)
     merged = merge_memoryviews(got[len(around) : len(around) + len(pieces)])
     assert merged == buffer
@@ -88,7 +92,7 @@ def test_frames_when_many_are_tiny_then_they_come_back(count, size):
     frames = [bytearray([number % 251]) * size for number in range(count)]
     parts, _ = pack(frames)
     assert len(parts) <= MANY + 1
-    assert content(unpack(arrived(parts))) == content(frames)
+    assert content(unpacked(arrived(parts))) == content(frames)
 
 
 def test_frames_when_large_then_they_are_not_copied():
@@ -107,7 +111,7 @@ def test_pieces_when_others_lie_between_then_they_are_parts_of_their_own():
     ):
         parts, _ = pack(frames)
         assert len(parts) == len(frames) + 1
-        assert content(unpack(arrived(parts))) == content(frames)
+        assert content(unpacked(arrived(parts))) == content(frames)
 
 
 def test_pieces_when_sent_then_they_arrive_in_one_allocation(same_host, run):
@@ -119,7 +123,7 @@ def test_pieces_when_sent_then_they_arrive_in_one_allocation(same_host, run):
                 parts, _ = pack([b"header", *pieces])
                 client._channel.post(parts)
                 message = await server._channel.recv()
-                header, *got = unpack(message.parts)
+                header, *got = unpacked(message.parts)
                 assert bytes(header) == b"header"
                 merged = merge_memoryviews(got)
                 assert merged == buffer
@@ -141,7 +145,7 @@ def told():
 
 def refused(parts):
     with pytest.raises(ProtocolError, match="the peer sent"):
-        unpack(arrived(parts))
+        unpacked(arrived(parts))
 
 
 def test_message_when_its_first_part_is_of_another_length_then_protocol_error():
@@ -184,7 +188,7 @@ NUMBERS += [(1 << 64) - 1, (1 << 64) - 8]
 @pytest.mark.parametrize("number", NUMBERS, ids=hex)
 def test_table_when_a_number_is_another_then_protocol_error_and_no_memory(number):
     first, rest = told()
-    true = content(unpack(arrived([first, *rest])))
+    true = content(unpacked(arrived([first, *rest])))
     for at in range(len(TRUE) + 1):
         changed = bytearray(first)
         (before,) = struct.unpack_from("<Q", first, 8 * at)
@@ -194,7 +198,7 @@ def test_table_when_a_number_is_another_then_protocol_error_and_no_memory(number
         try:
             with contextlib.suppress(ProtocolError):
                 # The same frames: it is the true number, or no bytes lie elsewhere.
-                assert content(unpack(parts)) == true
+                assert content(unpacked(parts)) == true
                 assert number == before or {number, before} == {0, APART}
             assert tracemalloc.get_traced_memory()[1] < 1 << 20
         finally:
@@ -206,7 +210,7 @@ def test_table_when_a_number_is_another_then_protocol_error_and_no_memory(number
 def test_message_when_it_is_any_bytes_then_protocol_error_or_their_frames(first, rest):
     parts = [np.frombuffer(part, "u1") for part in (first, *rest)]
     try:
-        frames = unpack(parts)
+        frames = unpacked(parts)
     except ProtocolError:
         return
     table = 8 * (len(frames) + 1)
@@ -215,9 +219,9 @@ def test_message_when_it_is_any_bytes_then_protocol_error_or_their_frames(first,
 
 def test_frames_when_there_are_too_many_then_neither_end_takes_them(monkeypatch):
     parts, _ = pack([b""] * 11)
-    assert len(unpack(parts)) == 11
+    assert len(unpacked(parts)) == 11
     monkeypatch.setattr(_frames, "MOST", 10)
     with pytest.raises(MessageRefusedError, match="at most 10 frames, not 11"):
         pack([b""] * 11)
     with pytest.raises(ProtocolError):
-        unpack(parts)
+        unpacked(parts)

@@ -1,0 +1,144 @@
+"""Who may stay at a server of channels. Both faces follow these rules."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from ._core import BudgetStats
+
+MOST = 16 * 1024
+"""Channels of a server by default, however many descriptors there are."""
+
+IDLE_TIMEOUT = 10.0
+"""Seconds of silence after which a channel gives way, by default, once a server is full."""
+
+
+class ServerStats(NamedTuple):
+    """What a server of channels has done since it was opened."""
+
+    channels: int
+    """Channels whose handler runs."""
+    greeting: int
+    """Peers that have connected and not said hello yet."""
+    accepted: int
+    """Connections so far."""
+    rejected: int
+    """Of these, how many never became a channel: they said no hello, or too late."""
+    idle: int
+    """Channels that were ended because the server was full and their peers were silent."""
+    memory: BudgetStats
+    """The budget for what is being received."""
+
+
+class Admitted(Protocol):
+    """What a channel has to tell."""
+
+    @property
+    def _traffic(self) -> int | None: ...
+
+
+_P = TypeVar("_P")
+_C = TypeVar("_C", bound=Admitted)
+
+
+def most_greeting(max_channels: int) -> int:
+    """Peers that a server waits for a hello of, at one time."""
+    return max(16, max_channels // 4)
+
+
+def default_max_channels() -> int:
+    """Three quarters of the descriptors that the process may have (RLIMIT_NOFILE)."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST if soft == resource.RLIM_INFINITY else max(1, min(MOST, soft * 3 // 4))
+
+
+class Greeting(Generic[_P]):
+    """Peers that have connected and not said hello yet: the first gives way to one too many."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._greeting: dict[_P, None] = {}
+        self.accepted = 0
+        self.rejected = 0
+
+    def arrive(self, peer: _P) -> _P | None:
+        """It has connected. Gives the one that has to leave for it, if any."""
+        self.accepted += 1
+        self._greeting[peer] = None
+        if len(self._greeting) <= self._most:
+            return None
+        oldest = next(iter(self._greeting))
+        self.reject(oldest)
+        return oldest
+
+    def greeted(self, peer: _P) -> None:
+        """It has said hello."""
+        self._greeting.pop(peer, None)
+
+    def reject(self, peer: _P) -> None:
+        """It will say none."""
+        if peer in self._greeting:
+            del self._greeting[peer]
+            self.rejected += 1
+
+
+class Admission(Greeting[_C]):
+    """The peers of a server.
+
+    A quarter of `max_channels`, and 16 at least, may be there that have said no hello, beside `max_channels` that
+    have. Once these places are taken, the channel whose peer has been silent longest gives way, if
+    that is `idle_timeout` seconds or more; until then, whoever has said hello waits.
+    """
+
+    def __init__(self, max_channels: int, idle_timeout: float) -> None:
+        if max_channels < 1:
+            raise ValueError(f"max_channels must be positive: {max_channels}")
+        if not idle_timeout >= 0:
+            raise ValueError(f"idle_timeout must be a number of seconds from 0, not {idle_timeout}")
+        super().__init__(most_greeting(max_channels))
+        self._places = max_channels
+        self._idle_timeout = idle_timeout
+        # With its traffic when that was last seen to change, and when that was.
+        self._channels: dict[_C, tuple[int | None, float]] = {}
+        self.idle = 0
+
+    def __contains__(self, channel: _C) -> bool:
+        return channel in self._greeting or channel in self._channels
+
+    def admit(self, channel: _C, now: float) -> bool:
+        """It has said hello. Whether it may stay: ask again later if not."""
+        if channel in self._greeting and len(self._channels) < self._places:
+            self.greeted(channel)
+            self._channels[channel] = (channel._traffic, now)
+        return channel in self._channels
+
+    def idlest(self, now: float) -> _C | None:
+        """The channel that has to leave because its peer is silent, if there is one."""
+        for channel, (before, _) in self._channels.items():
+            traffic = channel._traffic
+            if traffic is None or traffic != before:
+                self._channels[channel] = (traffic, now)
+        idlest = min(self._channels, key=lambda channel: self._channels[channel][1], default=None)
+        if idlest is None or now - self._channels[idlest][1] < self._idle_timeout:
+            return None
+        del self._channels[idlest]
+        self.idle += 1
+        return idlest
+
+    def leave(self, channel: _C) -> None:
+        """It has gone, whatever it was."""
+        self.reject(channel)
+        self._channels.pop(channel, None)
+
+    def stats(self, memory: BudgetStats) -> ServerStats:
+        """How it stands."""
+        return ServerStats(
+            channels=len(self._channels),
+            greeting=len(self._greeting),
+            accepted=self.accepted,
+            rejected=self.rejected,
+            idle=self.idle,
+            memory=memory,
+        )
