@@ -26,8 +26,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// whose a reservation is.
 ///
 /// A message gets all its memory at once while no more than half of the limit is in use, and in
-/// steps otherwise, each as large as what has come already: a promise alone holds little. Whoever
-/// asks for more than there is waits. While somebody waits, a holder whose bytes come slower than
+/// steps otherwise, each as large as what has come already: a promise alone holds little. The last
+/// quarter is for those that have a sixteenth at most. Whoever asks for more than there is waits. While somebody waits, a holder whose bytes come slower than
 /// 1 MiB/s loses its reservation; and the oldest holder gets what it asks for beyond the limit, so
 /// that somebody always comes to an end.
 #[derive(Debug)]
@@ -38,7 +38,10 @@ pub struct MemoryBudget<H> {
 
 #[derive(Debug)]
 struct State<H> {
+    /// Bytes that are reserved, without those of the oldest that are beyond the limit.
     used: u64,
+    /// These.
+    beyond: u64,
     last: u64,
     holders: BTreeMap<u64, Holder<H>>,
     /// When it was last looked at who is slow.
@@ -50,7 +53,9 @@ struct State<H> {
 #[derive(Debug)]
 struct Holder<H> {
     who: H,
+    /// Bytes within the limit, and beyond it.
     reserved: u64,
+    beyond: u64,
     progress: Arc<Progress>,
     /// What had come when it was last fast enough, and for how long it has not been since.
     mark: u64,
@@ -97,6 +102,7 @@ impl<H> MemoryBudget<H> {
     pub fn new(limit: u64) -> Arc<MemoryBudget<H>> {
         let state = State {
             used: 0,
+            beyond: 0,
             last: 0,
             holders: BTreeMap::new(),
             looked: Instant::now(),
@@ -119,6 +125,7 @@ impl<H> MemoryBudget<H> {
         let holder = Holder {
             who,
             reserved: 0,
+            beyond: 0,
             progress: Arc::clone(progress),
             mark: 0,
             slow: Duration::ZERO,
@@ -132,7 +139,7 @@ impl<H> MemoryBudget<H> {
     /// How it stands.
     pub fn stats(&self) -> BudgetStats {
         let state = self.lock();
-        let (limit, reserved) = (self.limit, state.used);
+        let (limit, reserved) = (self.limit, state.used + state.beyond);
         BudgetStats { limit, reserved, waits: state.waits, ended: state.ended }
     }
 
@@ -165,15 +172,19 @@ impl<H> Reservation<H> {
         }
         let left = all.saturating_sub(self.reserved);
         let step = left.min(has_come.max(STEP));
+        let is_small = self.reserved + step <= self.budget.limit / 16;
+        let ceiling = if is_small { self.budget.limit } else { self.budget.limit / 4 * 3 };
         let fits = |more: u64, of: u64| used.checked_add(more).is_some_and(|sum| sum <= of);
         let more = if fits(left, self.budget.limit / 2) {
             left
-        } else if fits(step, self.budget.limit) {
+        } else if fits(step, ceiling) {
             step
         } else if let Some(slow) = state.take_slow(self.number, now) {
             return Answer::Ended(slow);
         } else if is_oldest {
-            step
+            state.grant_beyond(self.number, step);
+            self.reserved += step;
+            return Answer::Granted;
         } else {
             return Answer::Wait(state.wait(self.number));
         };
@@ -188,9 +199,15 @@ impl<H> State<H> {
         self.used += more;
         let holder = self.holders.get_mut(&number).expect("looked up before");
         holder.reserved += more;
-        holder.waits = false;
-        holder.slow = Duration::ZERO;
-        holder.mark = holder.progress.transferred();
+        holder.go_on();
+    }
+
+    /// Others do not have less for it.
+    fn grant_beyond(&mut self, number: u64, more: u64) {
+        self.beyond += more;
+        let holder = self.holders.get_mut(&number).expect("looked up before");
+        holder.beyond += more;
+        holder.go_on();
     }
 
     fn wait(&mut self, number: u64) -> Duration {
@@ -234,7 +251,17 @@ impl<H> State<H> {
     fn remove(&mut self, number: u64) -> Option<H> {
         let holder = self.holders.remove(&number)?;
         self.used -= holder.reserved;
+        self.beyond -= holder.beyond;
         Some(holder.who)
+    }
+}
+
+impl<H> Holder<H> {
+    /// It has got what it waited for.
+    fn go_on(&mut self) {
+        self.waits = false;
+        self.slow = Duration::ZERO;
+        self.mark = self.progress.transferred();
     }
 }
 
@@ -276,7 +303,7 @@ mod tests {
 
     #[test]
     fn ask_when_nothing_is_left_then_only_the_oldest_goes_on() {
-        let budget = MemoryBudget::new(4 * MIB);
+        let budget = MemoryBudget::new(6 * MIB);
         let (mut first, _) = reservation(&budget, 1);
         let (mut second, _) = reservation(&budget, 2);
         let now = Instant::now();
@@ -292,8 +319,22 @@ mod tests {
     }
 
     #[test]
+    fn ask_when_large_ones_have_taken_all_they_may_then_a_small_one_still_gets_some() {
+        let budget = MemoryBudget::new(16 * MIB);
+        let (mut large, _) = reservation(&budget, 1);
+        let (mut other, _) = reservation(&budget, 2);
+        let (mut small, _) = reservation(&budget, 3);
+        let now = Instant::now();
+        assert_eq!(large.ask(8 * MIB, 0, now), Answer::Granted);
+        assert_eq!(other.ask(20 * MIB, 4 * MIB, now), Answer::Granted);
+        assert!(matches!(other.ask(20 * MIB, 4 * MIB, now), Answer::Wait(_)));
+        assert_eq!(large.ask(20 * MIB, 8 * MIB, now), Answer::Granted);
+        assert_eq!(small.ask(MIB, 0, now), Answer::Granted);
+    }
+
+    #[test]
     fn ask_when_a_holder_is_slow_then_it_loses_its_reservation() {
-        let budget = MemoryBudget::new(4 * MIB);
+        let budget = MemoryBudget::new(6 * MIB);
         let (mut slow, _) = reservation(&budget, 1);
         let (mut fast, moving) = reservation(&budget, 2);
         let (mut third, _) = reservation(&budget, 3);
@@ -319,7 +360,7 @@ mod tests {
 
     #[test]
     fn ask_when_its_thread_was_busy_elsewhere_then_nobody_is_called_slow() {
-        let budget = MemoryBudget::new(2 * MIB);
+        let budget = MemoryBudget::new(3 * MIB);
         let (mut first, _) = reservation(&budget, 1);
         let (mut second, _) = reservation(&budget, 2);
         let now = Instant::now();
