@@ -22,10 +22,12 @@ class ServerStats(NamedTuple):
     """Channels whose handler runs."""
     greeting: int
     """Peers that have connected and not said hello yet."""
+    waiting: int
+    """Peers that have, and wait for a place."""
     accepted: int
     """Connections so far."""
     rejected: int
-    """Of these, how many never became a channel: they said no hello, or too late."""
+    """Of these, how many never became a channel: they said no hello, or there was no place."""
     idle: int
     """Channels that were ended because the server was full and their peers were silent."""
     memory: BudgetStats
@@ -87,9 +89,9 @@ class Greeting(Generic[_P]):
 class Admission(Greeting[_C]):
     """The peers of a server.
 
-    A quarter of `max_channels`, and 16 at least, may be there that have said no hello, beside `max_channels` that
-    have. Once these places are taken, the channel whose peer has been silent longest gives way, if
-    that is `idle_timeout` seconds or more; until then, whoever has said hello waits.
+    A quarter of `max_channels`, and 16 at least, may be there that have said no hello, and as many
+    that have and wait for a place, in the order in which they came. Once all places are taken, the
+    channel whose peer has been silent longest gives way, if that is `idle_timeout` seconds or more.
     """
 
     def __init__(self, max_channels: int, idle_timeout: float) -> None:
@@ -100,17 +102,28 @@ class Admission(Greeting[_C]):
         super().__init__(most_greeting(max_channels))
         self._places = max_channels
         self._idle_timeout = idle_timeout
+        self._waiting: dict[_C, None] = {}
         # With its traffic when that was last seen to change, and when that was.
         self._channels: dict[_C, tuple[int | None, float]] = {}
         self.idle = 0
 
     def __contains__(self, channel: _C) -> bool:
-        return channel in self._greeting or channel in self._channels
+        return any(channel in group for group in (self._greeting, self._waiting, self._channels))
+
+    def queue(self, channel: _C) -> bool:
+        """It has said hello. Whether it may wait for a place."""
+        if channel not in self._greeting or len(self._waiting) >= self._most:
+            self.reject(channel)
+            return False
+        self.greeted(channel)
+        self._waiting[channel] = None
+        return True
 
     def admit(self, channel: _C, now: float) -> bool:
-        """It has said hello. Whether it may stay: ask again later if not."""
-        if channel in self._greeting and len(self._channels) < self._places:
-            self.greeted(channel)
+        """Whether there is a place for one that waits: ask again later if not."""
+        is_next = next(iter(self._waiting), None) is channel
+        if is_next and len(self._channels) < self._places:
+            del self._waiting[channel]
             self._channels[channel] = (channel._traffic, now)
         return channel in self._channels
 
@@ -130,6 +143,9 @@ class Admission(Greeting[_C]):
     def leave(self, channel: _C) -> None:
         """It has gone, whatever it was."""
         self.reject(channel)
+        if channel in self._waiting:
+            del self._waiting[channel]
+            self.rejected += 1
         self._channels.pop(channel, None)
 
     def stats(self, memory: BudgetStats) -> ServerStats:
@@ -137,6 +153,7 @@ class Admission(Greeting[_C]):
         return ServerStats(
             channels=len(self._channels),
             greeting=len(self._greeting),
+            waiting=len(self._waiting),
             accepted=self.accepted,
             rejected=self.rejected,
             idle=self.idle,

@@ -111,6 +111,8 @@ async def accept_all(
             async for stream in listener:
                 failing = False
                 welcome(stream)
+                # Whoever has said something is heard before many more have come.
+                await asyncio.sleep(0)
         except OSError as error:
             if not failing:
                 report("no connection can be accepted: trying until one can", error)

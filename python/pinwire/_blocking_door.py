@@ -133,6 +133,11 @@ class Door:
         except (Error, OSError, MemoryError):  # nobody whom the handler could speak to
             self._drop(channel)
             return
+        with self._lock:
+            is_queued = self._admission.queue(channel)
+        if not is_queued:
+            self._drop(channel)
+            return
         self._selector.unregister(channel.stream)
         self._ready.append((channel, self._greeting.pop(channel)))
 

@@ -120,6 +120,8 @@ class ChannelServer:
 
     async def _find_place(self, channel: Channel) -> None:
         loop = asyncio.get_running_loop()
+        if not self._admission.queue(channel):
+            raise ClosedError("the server is full, and so is its queue")
         while not self._admission.admit(channel, loop.time()):
             if (idlest := self._admission.idlest(loop.time())) is not None:
                 idlest.abort()

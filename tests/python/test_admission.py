@@ -60,11 +60,12 @@ def test_greeting_when_too_many_are_silent_then_the_first_gives_way():
 def test_admission_when_full_then_the_longest_silent_gives_way():
     admission = Admission(2, 5.0)
     first, second, third = [Peer() for _ in range(3)]
-    admission.arrive(first)
+    for peer in (first, second, third):
+        admission.arrive(peer)
+        assert admission.queue(peer)
+    assert not admission.admit(second, 0.0)
     assert admission.admit(first, 0.0)
-    admission.arrive(second)
     assert admission.admit(second, 1.0)
-    admission.arrive(third)
     assert not admission.admit(third, 2.0)
     assert admission.idlest(4.9) is None
     first._traffic = 100
@@ -75,11 +76,26 @@ def test_admission_when_full_then_the_longest_silent_gives_way():
     assert admission.idle == 1
 
 
+def test_admission_when_its_queue_is_full_then_the_last_is_turned_away():
+    admission = Admission(1, 1.0)
+    peers = [Peer() for _ in range(17)]
+    for peer in peers[:16]:
+        admission.arrive(peer)
+        assert admission.queue(peer)
+    admission.arrive(peers[16])
+    assert not admission.queue(peers[16])
+    assert admission.rejected == 1
+    admission.leave(peers[0])
+    assert admission.admit(peers[1], 0.0)
+    assert admission.rejected == 2
+
+
 def test_admission_when_nobody_waits_for_the_peer_then_the_channel_stays():
     admission = Admission(1, 1.0)
     busy, other = Peer(None), Peer()
     for peer in (busy, other):
         admission.arrive(peer)
+        admission.queue(peer)
         admission.admit(peer, 0.0)
     assert admission.idlest(100.0) is None
 
@@ -144,7 +160,7 @@ def test_server_when_full_of_busy_channels_then_a_newcomer_waits(face):
                 await first.send(b"x")
                 await first.recv()
                 second = asyncio.ensure_future(is_served(serving))
-                await until(lambda: serving.server.stats().greeting == 1)
+                await until(lambda: serving.server.stats().waiting == 1)
                 assert not second.done()
             await second
 
