@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ._types import Address, Candidate, ListenOptions, StreamOptions
 
 
+AT_ONCE = 8
+"""Connections accepted in one turn of the loop. What they have said is read in the next."""
+
+
 class _Closable(Protocol):
     def close(self) -> Awaitable[object]: ...
 
@@ -105,14 +109,15 @@ async def accept_all(
     report: Callable[[str, OSError], object],
 ) -> None:
     """Accept until the listener is closed, whatever accept(2) says; that is reported once."""
-    failing = False
+    failing, accepted = False, 0
     while True:
         try:
             async for stream in listener:
                 failing = False
                 welcome(stream)
-                # Whoever has said something is heard before many more have come.
-                await asyncio.sleep(0)
+                accepted += 1
+                if accepted % AT_ONCE == 0:
+                    await asyncio.sleep(0)
         except OSError as error:
             if not failing:
                 report("no connection can be accepted: trying until one can", error)

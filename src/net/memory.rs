@@ -8,11 +8,11 @@ use super::Progress;
 
 /// A step: so much is reserved before the first byte of a message has come, if the budget is tight.
 /// What has come is doubled by the next steps.
-const STEP: u64 = 1 << 20;
+const STEP: u64 = 64 << 10;
 
 /// Bytes that a holder has to receive within `PATIENCE` while others wait for memory.
-const PACE: u64 = 512 << 10;
-const PATIENCE: Duration = Duration::from_millis(500);
+const PACE: u64 = 256 << 10;
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// The most that counts of the time between two looks: a thread that was busy elsewhere says
 /// nothing about the peers.
@@ -27,7 +27,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// A message gets all its memory at once while no more than half of the limit is in use, and in
 /// steps otherwise, each as large as what has come already: a promise alone holds little. The last
-/// quarter is for those that have a sixteenth at most. Whoever asks for more than there is waits. While somebody waits, a holder whose bytes come slower than
+/// quarter is for those that have a sixteenth at most. Whoever asks for more than there is waits, and
+/// the one that needs least is next. While somebody waits, a holder whose bytes come slower than
 /// 1 MiB/s loses its reservation; and the oldest holder gets what it asks for beyond the limit, so
 /// that somebody always comes to an end.
 #[derive(Debug)]
@@ -60,7 +61,8 @@ struct Holder<H> {
     /// What had come when it was last fast enough, and for how long it has not been since.
     mark: u64,
     slow: Duration,
-    waits: bool,
+    /// Bytes that it needs and waits for.
+    waits: Option<u64>,
 }
 
 /// What a budget says to who asks for more.
@@ -129,7 +131,7 @@ impl<H> MemoryBudget<H> {
             progress: Arc::clone(progress),
             mark: 0,
             slow: Duration::ZERO,
-            waits: false,
+            waits: None,
         };
         state.holders.insert(number, holder);
         drop(state);
@@ -177,7 +179,7 @@ impl<H> Reservation<H> {
         let fits = |more: u64, of: u64| used.checked_add(more).is_some_and(|sum| sum <= of);
         let more = if fits(left, self.budget.limit / 2) {
             left
-        } else if fits(step, ceiling) {
+        } else if state.is_next(self.number, left) && fits(step, ceiling) {
             step
         } else if let Some(slow) = state.take_slow(self.number, now) {
             return Answer::Ended(slow);
@@ -186,7 +188,7 @@ impl<H> Reservation<H> {
             self.reserved += step;
             return Answer::Granted;
         } else {
-            return Answer::Wait(state.wait(self.number));
+            return Answer::Wait(state.wait(self.number, left));
         };
         state.grant(self.number, more);
         self.reserved += more;
@@ -210,12 +212,21 @@ impl<H> State<H> {
         holder.go_on();
     }
 
-    fn wait(&mut self, number: u64) -> Duration {
+    /// Whether nobody else waits who needs less.
+    fn is_next(&self, number: u64, left: u64) -> bool {
+        let mut others = self.holders.iter().filter(|(other, _)| **other != number);
+        !others.any(|(_, holder)| holder.waits.is_some_and(|needs| needs < left))
+    }
+
+    fn wait(&mut self, number: u64, left: u64) -> Duration {
         let holder = self.holders.get_mut(&number).expect("looked up before");
-        if !std::mem::replace(&mut holder.waits, true) {
+        if holder.waits.replace(left).is_none() {
             self.waits += 1;
         }
-        let waiting = self.holders.values().filter(|holder| holder.waits).count() as u32;
+        if self.is_next(number, left) {
+            return PAUSE;
+        }
+        let waiting = self.holders.values().filter(|holder| holder.waits.is_some()).count() as u32;
         (PAUSE + PAUSE * waiting / 16).min(LONGEST_PAUSE)
     }
 
@@ -240,7 +251,7 @@ impl<H> State<H> {
         for holder in self.holders.values_mut() {
             let has_come = holder.progress.transferred();
             let is_fast = has_come.saturating_sub(holder.mark) >= PACE;
-            if holder.waits || holder.reserved == 0 || is_fast {
+            if holder.waits.is_some() || holder.reserved == 0 || is_fast {
                 (holder.mark, holder.slow) = (has_come, Duration::ZERO);
             } else {
                 holder.slow += passed;
@@ -259,7 +270,7 @@ impl<H> State<H> {
 impl<H> Holder<H> {
     /// It has got what it waited for.
     fn go_on(&mut self) {
-        self.waits = false;
+        self.waits = None;
         self.slow = Duration::ZERO;
         self.mark = self.progress.transferred();
     }
@@ -296,9 +307,26 @@ mod tests {
         let budget = MemoryBudget::new(100 * MIB);
         let (mut first, _) = reservation(&budget, 1);
         for (has_come, reserved) in [(0, 1), (1, 2), (2, 4), (4, 8)] {
-            assert_eq!(first.ask(u64::MAX, has_come * MIB, Instant::now()), Answer::Granted);
-            assert_eq!(first.reserved(), reserved * MIB);
+            assert_eq!(first.ask(u64::MAX, has_come * STEP, Instant::now()), Answer::Granted);
+            assert_eq!(first.reserved(), reserved * STEP);
         }
+    }
+
+    #[test]
+    fn ask_when_several_wait_then_the_one_that_needs_least_is_next() {
+        let budget = MemoryBudget::new(4 * MIB);
+        let (mut holder, _) = reservation(&budget, 1);
+        let (mut other, _) = reservation(&budget, 2);
+        let (mut large, _) = reservation(&budget, 3);
+        let (mut small, _) = reservation(&budget, 4);
+        let now = Instant::now();
+        assert_eq!(holder.ask(2 * MIB, 0, now), Answer::Granted);
+        assert_eq!(other.ask(3 * MIB, MIB, now), Answer::Granted);
+        assert!(matches!(large.ask(3 * MIB, MIB, now), Answer::Wait(_)));
+        assert!(matches!(small.ask(2 * MIB, MIB, now), Answer::Wait(_)));
+        drop(other);
+        assert!(matches!(large.ask(3 * MIB, MIB, now), Answer::Wait(_)));
+        assert_eq!(small.ask(2 * MIB, MIB, now), Answer::Granted);
     }
 
     #[test]
@@ -340,21 +368,21 @@ mod tests {
         let (mut third, _) = reservation(&budget, 3);
         let mut now = Instant::now();
         assert_eq!(slow.ask(2 * MIB, 0, now), Answer::Granted);
-        assert_eq!(fast.ask(2 * MIB, 0, now), Answer::Granted);
-        assert_eq!(fast.ask(2 * MIB, 0, now), Answer::Granted);
-        let mut answer = third.ask(2 * MIB, 0, now);
+        assert_eq!(fast.ask(2 * MIB, MIB, now), Answer::Granted);
+        assert_eq!(fast.ask(2 * MIB, MIB, now), Answer::Granted);
+        let mut answer = third.ask(2 * MIB, MIB, now);
         for looks in 1.. {
             assert!(looks < 20);
             now += Duration::from_millis(50);
             moving.set(looks * PACE, u64::MAX);
-            answer = third.ask(2 * MIB, 0, now);
+            answer = third.ask(2 * MIB, MIB, now);
             if !matches!(answer, Answer::Wait(_)) {
                 break;
             }
         }
         assert_eq!(answer, Answer::Ended(1));
         assert_eq!(slow.ask(2 * MIB, 0, now), Answer::Lost);
-        assert_eq!(third.ask(2 * MIB, 0, now), Answer::Granted);
+        assert_eq!(third.ask(2 * MIB, MIB, now), Answer::Granted);
         assert_eq!(budget.stats().ended, 1);
     }
 
@@ -364,10 +392,10 @@ mod tests {
         let (mut first, _) = reservation(&budget, 1);
         let (mut second, _) = reservation(&budget, 2);
         let now = Instant::now();
-        assert_eq!(first.ask(2 * MIB, 0, now), Answer::Granted);
         assert_eq!(first.ask(2 * MIB, MIB, now), Answer::Granted);
-        assert!(matches!(second.ask(MIB, 0, now), Answer::Wait(_)));
-        assert!(matches!(second.ask(MIB, 0, now + PATIENCE * 4), Answer::Wait(_)));
+        assert_eq!(first.ask(2 * MIB, MIB, now), Answer::Granted);
+        assert!(matches!(second.ask(MIB, MIB, now), Answer::Wait(_)));
+        assert!(matches!(second.ask(MIB, MIB, now + PATIENCE * 4), Answer::Wait(_)));
     }
 
     #[test]

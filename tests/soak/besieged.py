@@ -16,7 +16,7 @@ import pinwire.blocking
 from . import census
 from .siege import BUDGET, CHANNELS, DESCRIPTORS, THREADS
 
-OPTIONS = {"memory_budget": BUDGET, "max_channels": CHANNELS, "idle_timeout": 0.0}
+OPTIONS = {"memory_budget": BUDGET, "max_channels": CHANNELS, "idle_timeout": 0.25}
 
 
 def main() -> None:
