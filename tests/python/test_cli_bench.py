@@ -13,7 +13,7 @@ from support import finish
 import pinwire
 from pinwire._cli import bench, bench_peer, main
 from pinwire._cli.bench import Row, table
-from pinwire._cli.wire import hear, say
+from pinwire._cli.wire import VERSION, hear, say
 
 
 def test_table_when_printed_then_it_has_medians_minima_and_speeds():
@@ -68,7 +68,7 @@ def test_bench_when_too_much_is_asked_of_it_then_it_refuses(request_):
             pinwire.serve_channels(handle, "tcp://127.0.0.1:0") as server,
             pinwire.connect_channel(server.address) as channel,
         ):
-            await say(channel, "bench", version=1)
+            await say(channel, "bench", version=VERSION)
             await hear(channel, "peer")
             await say(channel, **request_)
             return await caught
@@ -81,7 +81,7 @@ def test_bench_when_served_then_one_peer_after_the_other_is_measured(tmp_path):
 
     async def asks():
         async with pinwire.connect_channel(address) as channel:
-            await say(channel, "bench", version=1)
+            await say(channel, "bench", version=VERSION)
             await hear(channel, "peer")
 
     asyncio.run(asks())  # and goes without a word
