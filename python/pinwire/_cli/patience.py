@@ -22,7 +22,7 @@ PULSE = 1.0
 
 async def patient(transfer: Transfer[_T], timeout: float) -> _T:
     """The transfer's result; PeerError when no byte of it has moved for `timeout` seconds."""
-    task: asyncio.Task[_T] = asyncio.create_task(transfer)
+    task = asyncio.ensure_future(transfer)
     try:
         moved = -1
         while not (await asyncio.wait([task], timeout=timeout))[0]:
