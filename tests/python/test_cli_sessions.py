@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import resource
 import socket
 
 import pytest
@@ -249,3 +250,18 @@ def _accepts(address):
     except OSError:
         return False
     return True
+
+
+def test_descriptors_when_there_are_more_strangers_then_a_sender_is_served(here, there):
+    receiving, address = listening("recv", there, "tcp://127.0.0.1:0", "--once")
+    resource.prlimit(receiving.pid, resource.RLIMIT_NOFILE, (32, 32))
+
+    async def main():
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(40):
+                await stack.enter_async_context(pinwire.connect(address))
+            return await send([here / "good"], address)
+
+    assert asyncio.run(main())
+    assert finish(receiving) == (0, "", "")
+    assert parts(there) == {"good": b"12345"}

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
+WRITE = 256 << 10
+"""Bytes of one write: on ext4, 512 MiB by writes of 4 MiB at the end of a file take 0.9 to 2.2 s of
+the system's time, by writes of this size 0.2 s."""
+
+
 class Part:
     """The unfinished file of a name: ours alone while it is open."""
 
@@ -90,7 +95,7 @@ class Part:
         with memoryview(piece) as rest:
             done = 0
             while done < rest.nbytes:
-                done += os.pwrite(self.fd, rest[done:], offset + done)
+                done += os.pwrite(self.fd, rest[done : done + WRITE], offset + done)
 
     def check(self, size: int) -> None:
         if (now := self.size()) != size:

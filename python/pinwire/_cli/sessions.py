@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import resource
 from typing import TYPE_CHECKING
 
 import pinwire
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from pinwire import Channel, Listener, Stream
 
 STRANGERS = 256
-"""A descriptor each, and no memory to speak of."""
+"""A descriptor each, and no memory to speak of; a quarter of the process's descriptors at most."""
 
 SENDERS = 64
-"""Two pieces of memory each, 512 MiB in all at worst."""
+"""Two pieces of memory each, 512 MiB in all at worst; three descriptors (socket, file, link), which
+are three eighths of the process's at most."""
 
 GRACE = 5.0
 """Seconds that a sender has for a message when others want its place: 7 Mbit/s do."""
@@ -108,7 +110,7 @@ class Sessions:
                 await asyncio.sleep(PAUSE)
             else:
                 said = False
-                self._evict_strangers(keep=STRANGERS - 1)
+                self._evict_strangers(keep=_within_descriptors(STRANGERS, 4) - 1)
                 self._welcome(stream)
 
     async def settle(self) -> None:
@@ -119,7 +121,7 @@ class Sessions:
 
     async def promote(self, place: Place) -> None:
         async with self._turn:  # in the order in which they asked
-            while len(self._senders) >= SENDERS:
+            while len(self._senders) >= _within_descriptors(SENDERS, 8):
                 self._left.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._evict_a_sender()):
@@ -177,3 +179,9 @@ class Sessions:
                 complain(f"made room for another sender (from {origin(channel)})")
         except Exception as error:
             complain(f"{type(error).__name__}: {reason(error)} (from {origin(channel)})")
+
+
+def _within_descriptors(most: int, share: int) -> int:
+    """`most`, or what one `share`th of the descriptors that the process may have is enough for."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most if limit == resource.RLIM_INFINITY else max(1, min(most, limit // share))
