@@ -67,6 +67,20 @@ def test_strangers_when_there_are_too_many_then_the_oldest_go(here, there, monke
     assert parts(there) == {"good": b"12345"}
 
 
+def test_strangers_when_they_go_after_their_hello_then_nothing_is_said(there, monkeypatch, capsys):
+    monkeypatch.setattr(sessions, "STRANGERS", 1)
+
+    async def main():
+        async with contextlib.AsyncExitStack() as stack:
+            address = await stack.enter_async_context(receiver(there))
+            for _ in range(5):
+                channel = await stack.enter_async_context(pinwire.connect_channel(address))
+                await channel.handshake()
+
+    asyncio.run(main())
+    assert "closed" not in capsys.readouterr().err
+
+
 def test_senders_when_there_are_too_many_then_the_silent_one_goes(here, there, monkeypatch, capsys):
     monkeypatch.setattr(sessions, "SENDERS", 1)
     monkeypatch.setattr(sessions, "GRACE", 0)
@@ -254,11 +268,11 @@ def _accepts(address):
 
 def test_descriptors_when_there_are_more_strangers_then_a_sender_is_served(here, there):
     receiving, address = listening("recv", there, "tcp://127.0.0.1:0", "--once")
-    resource.prlimit(receiving.pid, resource.RLIMIT_NOFILE, (32, 32))
+    resource.prlimit(receiving.pid, resource.RLIMIT_NOFILE, (48, 48))
 
     async def main():
         async with contextlib.AsyncExitStack() as stack:
-            for _ in range(40):
+            for _ in range(60):
                 await stack.enter_async_context(pinwire.connect(address))
             return await send([here / "good"], address)
 

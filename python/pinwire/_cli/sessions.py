@@ -46,7 +46,8 @@ _DEAD = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 class Place:
     """What one connection holds."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, stream: Stream) -> None:
+        self.stream = stream
         self._sessions = sessions
         self.task: asyncio.Task[None] | None = None
         self.waiting_since: float | None = None
@@ -147,9 +148,10 @@ class Sessions:
             oldest = next(iter(self._strangers))
             del self._strangers[oldest]
             oldest.evict()
+            oldest.stream.abort()  # its descriptor is free before the next accept
 
     def _welcome(self, stream: Stream) -> None:
-        place = Place(self)
+        place = Place(self, stream)
         self._strangers[place] = None
         task = asyncio.get_running_loop().create_task(self._serve(stream, place))
         place.task = task
