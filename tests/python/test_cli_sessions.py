@@ -10,7 +10,7 @@ import resource
 import socket
 
 import pytest
-from cli_support import PIECE, begin, command, listening, offer, parts, receiver
+from cli_support import PIECE, begin, command, listening, offer, part, parts, receiver
 from support import finish, until
 
 import pinwire
@@ -43,6 +43,16 @@ def options(there, **given):
         "timeout": 10,
     }
     return Options(**{**default, **given})
+
+
+LONG = bytes(PIECE) + b"rest"
+
+
+async def begin_pieces(channel, name):
+    """Send the first piece of a file of two."""
+    await begin(channel, name, LONG)
+    await channel.send(LONG[:PIECE], meta={"op": "piece", "offset": 0})
+    await hear(channel, "got")
 
 
 async def gone(stream):
@@ -81,18 +91,32 @@ def test_strangers_when_they_go_after_their_hello_then_nothing_is_said(there, mo
     assert "closed" not in capsys.readouterr().err
 
 
+def test_strangers_when_they_promise_and_send_nothing_then_they_keep_nobody_waiting(
+    here, there, monkeypatch
+):
+    monkeypatch.setattr(sessions, "SENDERS", 1)
+    monkeypatch.setattr(sessions, "GRACE", 3600)
+
+    async def main():
+        async with receiver(there) as address, pinwire.connect_channel(address) as idle:
+            await begin(idle, b"idle", LONG, size=1 << 30)
+            return await send([here / "good"], address)
+
+    assert asyncio.run(main())
+
+
 def test_senders_when_there_are_too_many_then_the_silent_one_goes(here, there, monkeypatch, capsys):
     monkeypatch.setattr(sessions, "SENDERS", 1)
     monkeypatch.setattr(sessions, "GRACE", 0)
 
     async def main():
         async with receiver(there) as address, pinwire.connect_channel(address) as idle:
-            await begin(idle, b"idle", bytes(PIECE))
+            await begin_pieces(idle, b"idle")
             assert await send([here / "good"], address)
             await gone(idle.stream)
 
     asyncio.run(main())
-    assert parts(there) == {"good": b"12345"}
+    assert parts(there) == {"good": b"12345", part("idle", LONG): LONG[:PIECE]}
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("pinwire: made room for another sender (from tcp://127.0.0.1:")
 
@@ -103,14 +127,15 @@ def test_senders_when_all_are_at_work_then_another_one_waits_its_turn(here, ther
 
     async def main():
         async with receiver(there) as address, pinwire.connect_channel(address) as first:
-            await begin(first, b"first", b"1")
+            await begin_pieces(first, b"first")
             async with pinwire.connect_channel(address) as second:
-                await offer(second, b"second", b"2")
+                await begin(second, b"second", b"2")
+                await second.send(b"2", meta={"op": "piece", "offset": 0})
                 header = await second.recv_header()
                 await header.skip()
                 assert header.meta == {"op": "wait"}
                 await first.close()
-                await hear(second, "have")
+                await hear(second, "got")
 
     asyncio.run(main())
 
@@ -243,18 +268,18 @@ def test_once_when_another_sender_is_in_the_middle_then_it_is_waited_for(here, t
 
     async def main():
         async with pinwire.connect_channel(address) as channel:
-            await begin(channel, b"long", b"1234567")
+            await begin_pieces(channel, b"long")
             assert await send([here / "good"], address)
             await until(lambda: not _accepts(address))
-            await channel.send(b"1234567", meta={"op": "piece", "offset": 0})
+            await channel.send(LONG[PIECE:], meta={"op": "piece", "offset": PIECE})
             await hear(channel, "got")
-            await say(channel, "end", sha256=hashlib.sha256(b"1234567").digest())
+            await say(channel, "end", sha256=hashlib.sha256(LONG).digest())
             await hear(channel, "done")
             await say(channel, "bye")
 
     asyncio.run(main())
     assert finish(receiving) == (0, "", "")
-    assert parts(there) == {"good": b"12345", "long": b"1234567"}
+    assert parts(there) == {"good": b"12345", "long": LONG}
 
 
 def _accepts(address):

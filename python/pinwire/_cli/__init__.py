@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         "--once",
         action="store_true",
         help="end when a sender has said that it has finished, and at least one of its files is"
-        " here; those in the middle of theirs are waited for",
+        " here; those whose pieces come are waited for",
     )
     recv.add_argument("--overwrite", action="store_true", help="replace files that are different")
     recv.add_argument(

@@ -90,8 +90,6 @@ class _Session:
         while (offer := await self._next_offer(skipping=skipping)) is not None:
             skipping = False
             try:
-                if not self._place.is_sender:
-                    await self._work(self._place.become_sender())
                 await self._file(offer)
                 self.tally.came += 1
             except RefusedError as error:
@@ -144,8 +142,11 @@ class _Session:
         while incoming.offset < incoming.size:
             with self._place.waiting():
                 header = await hear_header(self._channel, timeout=self._timeout)
+            count = check_piece(header, incoming.offset, incoming.size)
+            if not self._place.is_sender:
+                await self._work(self._place.become_sender())
+            with self._place.waiting():
                 try:
-                    count = check_piece(header, incoming.offset, incoming.size)
                     incoming.expect(count)
                 except RefusedError:
                     await patient(header.skip(), self._timeout)

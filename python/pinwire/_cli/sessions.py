@@ -1,4 +1,4 @@
-"""Who is connected to a receiver: strangers until they offer a file, senders from then on.
+"""Who is connected to a receiver: strangers until their first piece comes, senders from then on.
 
 Both are limited in number. Who connects is never turned away for those that are there: of the
 strangers the oldest one goes, of the senders the one that has kept us waiting for the longest.
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from pinwire import Channel, Listener, Stream
 
 STRANGERS = 256
-"""A descriptor each, and no memory to speak of; a quarter of the process's descriptors at most."""
+"""Three descriptors each (socket, file, link) and no memory to speak of; with the senders, they have
+three quarters of the process's descriptors at most."""
 
 SENDERS = 64
-"""Two pieces of memory each, 512 MiB in all at worst; three descriptors (socket, file, link), which
-are three eighths of the process's at most."""
+"""Two pieces of memory each, 512 MiB in all at worst."""
+
+SHARE = 8
+"""What part of the process's descriptors, in number, either of them may be: one in so many."""
 
 GRACE = 5.0
 """Seconds that a sender has for a message when others want its place: 7 Mbit/s do."""
@@ -111,18 +114,18 @@ class Sessions:
                 await asyncio.sleep(PAUSE)
             else:
                 said = False
-                self._evict_strangers(keep=_within_descriptors(STRANGERS, 4) - 1)
+                self._evict_strangers(keep=_within_descriptors(STRANGERS) - 1)
                 self._welcome(stream)
 
     async def settle(self) -> None:
-        """Wait for the end of those who are in the middle of their files."""
+        """Wait for the end of those whose pieces come; the others have brought nothing yet."""
         self._evict_strangers(keep=0)
         while tasks := [place.task for place in self._senders if place.task is not None]:
             await asyncio.wait(tasks)
 
     async def promote(self, place: Place) -> None:
         async with self._turn:  # in the order in which they asked
-            while len(self._senders) >= _within_descriptors(SENDERS, 8):
+            while len(self._senders) >= _within_descriptors(SENDERS):
                 self._left.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._evict_a_sender()):
@@ -183,7 +186,6 @@ class Sessions:
             complain(f"{type(error).__name__}: {reason(error)} (from {origin(channel)})")
 
 
-def _within_descriptors(most: int, share: int) -> int:
-    """`most`, or what one `share`th of the descriptors that the process may have is enough for."""
+def _within_descriptors(most: int) -> int:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return most if limit == resource.RLIM_INFINITY else max(1, min(most, limit // share))
+    return most if limit == resource.RLIM_INFINITY else max(1, min(most, limit // SHARE))
