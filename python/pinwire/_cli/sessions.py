@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pinwire import Channel, Listener, Stream
 
 STRANGERS = 256
-"""Three descriptors each (socket, file, link) and no memory to speak of; with the senders, they have
-three quarters of the process's descriptors at most."""
+"""Three descriptors each (socket, file, link) and no memory to speak of. With the senders, they
+have three quarters of the process's descriptors at most."""
 
 SENDERS = 64
 """Two pieces of memory each, 512 MiB in all at worst."""
