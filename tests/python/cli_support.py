@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import hashlib
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from support import _heed_interrupts, finish
+from support import PATIENCE, _heed_interrupts, finish
 
 import pinwire
 from pinwire._cli import wire
-from pinwire._cli.recv import receive_all
+from pinwire._cli.digest import workers
+from pinwire._cli.marks import mark_unfinished
+from pinwire._cli.names import part_name
+from pinwire._cli.receiving import Receiver, receive_all
+from pinwire._cli.sessions import Sessions
 from pinwire._cli.store import Folder
 
 if TYPE_CHECKING:
@@ -42,17 +48,21 @@ class Record:
 
 
 @contextlib.asynccontextmanager
-async def receiver(path: Path, record: Record | None = None, **options: Any) -> AsyncIterator[str]:
+async def receiver(
+    path: Path, record: Record | None = None, *, timeout: float = PATIENCE, **options: Any
+) -> AsyncIterator[str]:
     """The address of a receiver in this loop."""
-    record = record or Record()
-    with Folder(path, **{"overwrite": False, **options}) as folder:
+    with Folder(path, **{"overwrite": False, **options}) as folder, workers() as pool:
+        shared = Receiver(folder, pool, record or Record(), timeout)
 
-        async def handle(channel: Any) -> None:
-            await receive_all(channel, folder, record)
+        async def handle(channel: Any, place: Any) -> None:
+            await receive_all(channel, place, shared)
 
-        serving = pinwire.serve_channels(handle, "tcp://127.0.0.1:0", max_message_bytes=wire.PIECE)
-        async with serving as server:
-            yield server.address
+        async with pinwire.listen("tcp://127.0.0.1:0") as listener, Sessions(handle) as sessions:
+            accepting = asyncio.create_task(sessions.accept_all(listener))
+            yield listener.address
+            await listener.close()
+            await accepting
 
 
 def start(*args: object) -> Any:
@@ -77,3 +87,37 @@ def listening(*args: object) -> tuple[Any, str]:
 def parts(folder: Path) -> dict[str, bytes]:
     """Everything in the folder."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def head(content: bytes) -> bytes:
+    """What an offer says of the beginning of a file."""
+    return hashlib.sha256(content[:PIECE]).digest()
+
+
+def part(name: str, content: bytes) -> str:
+    """The name of a file while it is unfinished."""
+    return part_name(name, head(content))
+
+
+def make_part(folder: Path, name: str, content: bytes, there: bytes) -> Path:
+    """An unfinished file as an earlier receiver has left it, with `there` in it so far."""
+    path = folder / part(name, content)
+    path.write_bytes(there)
+    with path.open("rb") as file:
+        assert mark_unfinished(file.fileno())
+    return path
+
+
+async def offer(channel: Any, name: bytes, content: bytes, size: int | None = None) -> None:
+    """Offer a file, of another size than it has perhaps."""
+    size = len(content) if size is None else size
+    await wire.say(channel, "offer", version=wire.VERSION, name=name, size=size, head=head(content))
+
+
+async def begin(channel: Any, name: bytes, content: bytes, size: int | None = None) -> None:
+    """Have a receiver wait for the first piece of a file."""
+    await offer(channel, name, content, size)
+    have = (await wire.hear(channel, "have"))["offset"]
+    prefix = hashlib.sha256(content[:have]).digest()
+    await wire.say(channel, "prefix", sha256=prefix)
+    await wire.hear(channel, "go")

@@ -13,7 +13,8 @@ from support import finish
 import pinwire
 from pinwire._cli import bench, bench_peer, main
 from pinwire._cli.bench import Row, table
-from pinwire._cli.wire import hear, say
+from pinwire._cli.errors import PeerError
+from pinwire._cli.wire import VERSION, hear, say
 
 
 def test_table_when_printed_then_it_has_medians_minima_and_speeds():
@@ -68,7 +69,7 @@ def test_bench_when_too_much_is_asked_of_it_then_it_refuses(request_):
             pinwire.serve_channels(handle, "tcp://127.0.0.1:0") as server,
             pinwire.connect_channel(server.address) as channel,
         ):
-            await say(channel, "bench", version=1)
+            await say(channel, "bench", version=VERSION)
             await hear(channel, "peer")
             await say(channel, **request_)
             return await caught
@@ -81,7 +82,7 @@ def test_bench_when_served_then_one_peer_after_the_other_is_measured(tmp_path):
 
     async def asks():
         async with pinwire.connect_channel(address) as channel:
-            await say(channel, "bench", version=1)
+            await say(channel, "bench", version=VERSION)
             await hear(channel, "peer")
 
     asyncio.run(asks())  # and goes without a word
@@ -98,3 +99,30 @@ def test_bench_when_nobody_is_there_then_it_is_one_line(tmp_path, capsys):
     assert out == ""
     assert errors.startswith("pinwire: No such file or directory")
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("request_", [None, {"op": "echo", "size": 8, "count": 1}])
+def test_bench_when_the_peer_is_silent_then_it_is_left(monkeypatch, request_):
+    """The others wait for their turn."""
+    monkeypatch.setattr(bench_peer, "PATIENCE", 0.05)
+
+    async def main():
+        served = asyncio.get_running_loop().create_future()
+
+        async def handle(channel):
+            try:
+                await bench_peer.serve_one(channel)
+            except (PeerError, pinwire.TransferTimeoutError) as error:
+                served.set_result(error)
+
+        async with (
+            pinwire.serve_channels(handle, "tcp://127.0.0.1:0") as server,
+            pinwire.connect_channel(server.address) as channel,
+        ):
+            if request_ is not None:
+                await say(channel, "bench", version=VERSION)
+                await hear(channel, "peer")
+                await say(channel, **request_)
+            await served
+
+    asyncio.run(main())

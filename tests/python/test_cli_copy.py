@@ -6,7 +6,7 @@ import asyncio
 import os
 
 import pytest
-from cli_support import PIECE, Record, parts, receiver
+from cli_support import PIECE, Record, make_part, part, parts, receiver
 from support import pattern
 
 from pinwire._cli import send as sending
@@ -38,7 +38,7 @@ def test_files_when_sent_then_they_are_there(folders, capsys):
 
 def test_file_when_its_name_is_odd_then_it_is_kept(folders):
     here, there = folders
-    for name in (b"\xff\xfe".decode(errors="surrogateescape"), "-x", "a\nb", "ä"):
+    for name in (b"\xff\xfe".decode(errors="surrogateescape"), "a'; b", "ä"):
         (here / name).write_bytes(name.encode(errors="surrogateescape"))
     assert copy(here, there)
     assert parts(there) == parts(here)
@@ -61,7 +61,7 @@ def test_file_when_a_part_is_there_then_only_the_rest_is_sent(folders):
     here, there = folders
     content = pattern(3 * PIECE + 7)
     (here / "a").write_bytes(content)
-    (there / "a.part").write_bytes(content[: 2 * PIECE] + bytes(PIECE))
+    make_part(there, "a", content, content[: 2 * PIECE] + bytes(PIECE - 1))
     record = Record()
     assert copy(here, there, record)
     assert record.began == [("a", 2 * PIECE)]
@@ -69,10 +69,11 @@ def test_file_when_a_part_is_there_then_only_the_rest_is_sent(folders):
     assert parts(there) == parts(here)
 
 
-def test_file_when_a_part_of_another_is_there_then_all_is_sent(folders):
+def test_file_when_a_part_goes_on_otherwise_then_all_is_sent(folders):
     here, there = folders
-    (here / "a").write_bytes(pattern(3 * PIECE))
-    (there / "a.part").write_bytes(pattern(3 * PIECE, 1))
+    content = pattern(3 * PIECE)
+    (here / "a").write_bytes(content)
+    make_part(there, "a", content, content[:PIECE] + bytes(PIECE))
     record = Record()
     assert copy(here, there, record)
     assert record.began == [("a", 0)]
@@ -90,7 +91,7 @@ def test_file_when_sent_again_then_nothing_is(folders):
 
 def test_file_when_it_is_refused_then_the_others_come_all_the_same(folders, capsys):
     here, there = folders
-    for name in ("a", "b.part", "c"):
+    for name in ("a", "b.pinwire", "c"):
         (here / name).write_bytes(pattern(PIECE))
     (there / "a").write_bytes(b"mine")
     assert not copy(here, there)
@@ -107,16 +108,16 @@ def test_file_when_it_is_refused_in_the_middle_then_the_others_come_all_the_same
     for name in ("a", "b"):
         (here / name).write_bytes(pattern(6 * PIECE if name == "a" else 1))
     monkeypatch.setattr(sending, "AHEAD", 2)
-    whole = Incoming.window
+    append = Incoming.append
 
-    def window(incoming, count):
-        if incoming.offset == 2 * PIECE:
+    def append_two(incoming, piece, offset):
+        if offset == 2 * PIECE:
             raise RefusedError("a: No space left on device")
-        return whole(incoming, count)
+        append(incoming, piece, offset)
 
-    monkeypatch.setattr(Incoming, "window", window)
+    monkeypatch.setattr(Incoming, "append", append_two)
     assert not copy(here, there)
-    assert parts(there) == {"a.part": pattern(2 * PIECE), "b": pattern(1)}
+    assert parts(there) == {part("a", pattern(6 * PIECE)): pattern(2 * PIECE), "b": pattern(1)}
 
 
 def test_file_when_it_changes_while_sent_then_it_is_not_finished(folders, monkeypatch, capsys):
@@ -134,7 +135,7 @@ def test_file_when_it_changes_while_sent_then_it_is_not_finished(folders, monkey
 
     monkeypatch.setattr(sending.Source, "check", change_then_check)
     assert not copy(here, there)
-    assert set(parts(there)) == {"a.part", "b"}
+    assert set(parts(there)) == {part("a", pattern(4 * PIECE)), "b"}
     assert "pinwire: a was changed while it was sent\n" in capsys.readouterr().err
 
 
@@ -150,8 +151,8 @@ def test_checksum_when_it_is_another_then_the_file_stays_a_part(folders, monkeyp
 
     monkeypatch.setattr(sending, "say", say_another)
     assert not copy(here, there)
-    assert parts(there) == {"a.part": pattern(PIECE + 1)}
-    said = "pinwire: the peer refused: a: the checksum is wrong; it stays as .part\n"
+    assert parts(there) == {part("a", pattern(PIECE + 1)): pattern(PIECE + 1)}
+    said = "pinwire: the peer refused: a: the checksum is wrong; it stays unfinished\n"
     assert said in capsys.readouterr().err
 
 

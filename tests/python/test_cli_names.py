@@ -20,19 +20,52 @@ BAD_NAMES = [
     b"a/b",
     b"a/",
     b"a\0b",
-    b"a" * 251,
-    b"a.part",
-    b".part",
+    b"a" * 231,
+    b"a.pinwire",
+    b".pinwire",
+    b".bash_profile",
+    b"...",
+    b"-rf",
+    b"--help",
+    b"a\nb",
+    b"a\r",
+    b"\ta",
+    b"\x1b[2J",
+    b"a\x7f",
+    "a\x9b".encode(),  # CSI, as terminals know it
+    b"a\x9b",  # the same, in Latin-1
+    "a\u2028b".encode(),
+    "photo\u202egpj.exe".encode(),
+    "\u2066a".encode(),
 ]
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=repr)
 def test_name_when_it_is_not_a_plain_one_then_it_is_refused(name):
-    with pytest.raises(RefusedError):
+    with pytest.raises(RefusedError) as caught:
         safe_name(name)
+    assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("name", [b"a", b"...", b"..a", b".a", b"-rf", b"a b", b"\xff", b"a" * 250])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (b".bash_profile", "'.bash_profile' begins with a dot: such files are hidden, or settings"),
+        (b"-rf", "'-rf' begins with a dash: commands take it for an option"),
+        (b"a\nb", r"'a\\nb' has characters in it that a terminal obeys"),
+        (b"a.pinwire", "'a.pinwire': names in .pinwire are those of unfinished files"),
+        (b"a" * 231, f"'{'a' * 231}' is longer than 230 bytes"),
+    ],
+)
+def test_name_when_it_is_refused_then_the_reason_is_clear(name, why):
+    with pytest.raises(RefusedError) as caught:
+        safe_name(name)
+    assert str(caught.value) == why
+
+
+@pytest.mark.parametrize(
+    "name", [b"a", b"a.b-c", b"a.part", b"a b", b"\xff", b"a" * 230, "ä\xa0\u200d".encode()]
+)
 def test_name_when_it_is_a_plain_one_then_it_stays_what_it_is(name):
     assert safe_name(name).encode("utf-8", "surrogateescape") == name
 
@@ -76,8 +109,8 @@ def test_integer_when_it_is_over_the_most_then_the_peer_is_wrong():
 
 
 def test_version_when_it_is_another_then_both_are_named():
-    with pytest.raises(PeerError, match="version 2 of the protocol, not 1"):
-        wire.check_version({"version": 2})
+    with pytest.raises(PeerError, match="version 3 of the protocol, not 2"):
+        wire.check_version({"version": 3})
 
 
 def test_refusal_when_it_comes_instead_of_an_answer_then_its_reason_is_given():
@@ -122,7 +155,7 @@ def test_say_when_called_then_only_meta_is_sent():
     sent = []
 
     class Channel:
-        async def send(self, data, *, meta):
+        async def send(self, data, *, meta, timeout):
             sent.append((bytes(data), meta))
 
     asyncio.run(wire.say(Channel(), "offer", size=1))

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 
 import pytest
-from cli_support import PIECE, parts, receiver
+from cli_support import PIECE, begin, offer, part, parts, receiver
 from support import pattern
 
 import pinwire
 from pinwire._cli.errors import PeerError, RefusedError
 from pinwire._cli.send import send
-from pinwire._cli.wire import hear, say
+from pinwire._cli.wire import VERSION, hear, say
 
 SIZE = PIECE + 5
 
@@ -32,12 +32,8 @@ def offered(there, lies):
     asyncio.run(main())
 
 
-async def go(channel, size=SIZE, name=b"a"):
-    await say(channel, "offer", version=1, name=name, size=size)
-    have = (await hear(channel, "have"))["offset"]
-    await say(channel, "prefix", sha256=bytes(32))
-    await hear(channel, "go")
-    return have
+async def go(channel, size=SIZE):
+    await begin(channel, b"a", bytes(SIZE), size)
 
 
 async def piece(channel, size, **meta):
@@ -45,19 +41,33 @@ async def piece(channel, size, **meta):
 
 
 async def another_version(channel):
-    await say(channel, "offer", version=2, name=b"a", size=1)
+    await say(channel, "offer", version=1, name=b"a", size=1)
 
 
 async def no_size(channel):
-    await say(channel, "offer", version=1, name=b"a")
+    await say(channel, "offer", version=VERSION, name=b"a")
 
 
 async def negative_size(channel):
-    await say(channel, "offer", version=1, name=b"a", size=-1)
+    await say(channel, "offer", version=VERSION, name=b"a", size=-1)
+
+
+async def no_head(channel):
+    await say(channel, "offer", version=VERSION, name=b"a", size=1)
+
+
+async def a_short_head(channel):
+    await say(channel, "offer", version=VERSION, name=b"a", size=1, head=b"abc")
+
+
+async def a_short_prefix(channel):
+    await offer(channel, b"a", b"1")
+    await hear(channel, "have")
+    await say(channel, "prefix", sha256=b"abc")
 
 
 async def a_payload(channel):
-    await channel.send(b"x", meta={"op": "offer", "version": 1, "name": b"a", "size": 1})
+    await channel.send(b"x", meta={"op": "offer", "version": VERSION, "name": b"a", "size": 1})
 
 
 async def no_meta(channel):
@@ -97,8 +107,11 @@ async def an_early_end(channel):
 
 
 LIES = {
-    another_version: "the peer speaks version 2 of the protocol, not 1",
+    another_version: "the peer speaks version 1 of the protocol, not 2",
     no_size: "the peer's message has no 'size'",
+    no_head: "the peer's message has no 'head'",
+    a_short_head: "the peer's head of 3 bytes is no SHA-256",
+    a_short_prefix: "the peer's sha256 of 3 bytes is no SHA-256",
     negative_size: "the peer's size of -1 is not between 0 and",
     a_payload: "the peer sent 1 bytes where 0 were due",
     no_meta: "the peer's message has no 'op'",
@@ -116,7 +129,7 @@ def test_receiver_when_the_sender_lies_then_it_says_so_and_leaves(tmp_path, lies
     offered(tmp_path, lies)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"pinwire: {LIES[lies]}")
-    assert set(parts(tmp_path)) <= {"a.part"}
+    assert set(parts(tmp_path)) <= {part("a", bytes(SIZE))}
 
 
 @pytest.mark.parametrize("name", [b"../a", b"/a", b"a/b", b"..", b"a\0"])
@@ -126,7 +139,7 @@ def test_receiver_when_the_name_leads_elsewhere_then_nothing_is_written(tmp_path
 
     async def main():
         async with receiver(folder) as address, pinwire.connect_channel(address) as channel:
-            await say(channel, "offer", version=1, name=name, size=1)
+            await offer(channel, name, b"1")
             with pytest.raises(RefusedError, match="is not the plain name of a file"):
                 await hear(channel, "have")
             await go(channel)  # the connection stays
@@ -150,7 +163,7 @@ def test_receiver_when_the_sender_goes_without_a_word_then_it_says_so(tmp_path, 
     said = asyncio.run(main())
     assert said.startswith("pinwire: ")
     assert said.count("\n") == 1
-    assert parts(tmp_path) == {"a.part": bytes(PIECE)}
+    assert parts(tmp_path) == {part("a", bytes(SIZE)): bytes(PIECE)}
 
 
 def answered(path, *answers):

@@ -8,10 +8,10 @@ import hashlib
 import os
 
 import pytest
-from cli_support import PIECE, parts
+from cli_support import PIECE, head, make_part, part, parts
 from support import pattern
 
-from pinwire._cli.digest import Digest
+from pinwire._cli.digest import Digest, workers
 from pinwire._cli.errors import RefusedError
 from pinwire._cli.store import Allowance, Folder
 
@@ -36,24 +36,28 @@ def sha(content: bytes) -> bytes:
 
 def begin(incoming, content: bytes) -> bool:
     async def main():
-        with Digest() as digest:
-            await incoming.add_prefix(digest)
-            return incoming.begin(await digest.value(), sha(content[: incoming.have]))
+        with workers() as pool:
+            async with Digest(pool) as digest:
+                return await incoming.agrees(sha(content[: incoming.have]), digest)
 
-    return asyncio.run(main())
+    return incoming.begin(same=asyncio.run(main()))
 
 
 def fill(incoming, content: bytes) -> None:
     while incoming.offset < incoming.size:
         piece = content[incoming.offset : incoming.offset + PIECE]
-        with incoming.window(len(piece)) as window:
-            window[:] = piece
+        incoming.expect(len(piece))
+        incoming.append(piece, incoming.offset)
         incoming.arrived(len(piece))
+
+
+def admit(folder: Folder, name: bytes, content: bytes):
+    return folder.admit(name, len(content), head(content))
 
 
 def receive(folder: Folder, name: bytes, content: bytes) -> int:
     """Where it went on from."""
-    with folder.admit(name, len(content)) as incoming:
+    with admit(folder, name, content) as incoming:
         if not begin(incoming, content):
             return len(content)
         offset = incoming.offset
@@ -72,65 +76,63 @@ def test_file_when_all_of_it_came_then_it_has_its_name(folder, tmp_path, size):
     ("there", "offset"),
     [
         (1, 0),
-        (PIECE, 0),
+        (PIECE, PIECE),
         (PIECE + 1, PIECE),
-        (2 * PIECE, PIECE),
+        (2 * PIECE, 2 * PIECE),
         (2 * PIECE + 4, 2 * PIECE),
         (2 * PIECE + 5, 2 * PIECE),
         (3 * PIECE, 2 * PIECE),
     ],
 )
-def test_part_when_it_is_gone_on_with_then_its_last_piece_is_not_trusted(
-    folder, tmp_path, there, offset
-):
-    (tmp_path / "a.part").write_bytes((CONTENT + bytes(PIECE))[:there])
+def test_part_when_it_is_gone_on_with_then_its_whole_pieces_stay(folder, tmp_path, there, offset):
+    make_part(tmp_path, "a", CONTENT, (CONTENT + bytes(PIECE))[:there])
     assert receive(folder, b"a", CONTENT) == offset
     assert parts(tmp_path) == {"a": CONTENT}
 
 
-def test_part_when_it_is_of_another_file_then_it_is_begun_again(folder, tmp_path):
-    (tmp_path / "a.part").write_bytes(b"x" + CONTENT[1:])
+def test_part_when_it_goes_on_otherwise_then_it_is_begun_again(folder, tmp_path):
+    make_part(tmp_path, "a", CONTENT, CONTENT[:PIECE] + bytes(PIECE))
     assert receive(folder, b"a", CONTENT) == 0
     assert parts(tmp_path) == {"a": CONTENT}
 
 
 def test_part_when_its_file_is_refused_then_it_stays(tmp_path):
-    other = b"x" + CONTENT[1:]
-    (tmp_path / "a.part").write_bytes(other)
+    other = CONTENT[:PIECE] + bytes(PIECE)
+    make_part(tmp_path, "a", CONTENT, other)
     with (
         Folder(tmp_path, overwrite=False, max_bytes=5) as folder,
-        folder.admit(b"a", len(CONTENT)) as incoming,
+        admit(folder, b"a", CONTENT) as incoming,
         pytest.raises(RefusedError),
     ):
         begin(incoming, CONTENT)
-    assert parts(tmp_path) == {"a.part": other}
+    assert parts(tmp_path) == {part("a", CONTENT): other}
 
 
-def test_part_when_only_begun_then_it_is_no_longer_than_what_came_and_a_piece(folder, tmp_path):
-    with folder.admit(b"a", len(CONTENT)) as incoming:
+def test_part_when_only_begun_then_it_is_no_longer_than_what_came(folder, tmp_path):
+    with admit(folder, b"a", CONTENT) as incoming:
         assert begin(incoming, CONTENT)
-        with incoming.window(PIECE):
-            pass
-    assert (tmp_path / "a.part").stat().st_size == PIECE
+        incoming.expect(PIECE)
+        incoming.append(CONTENT[:PIECE], 0)
+        assert parts(tmp_path) == {part("a", CONTENT): CONTENT[:PIECE]}
 
 
 def test_part_when_nothing_came_then_none_stays(folder, tmp_path):
-    with folder.admit(b"a", 5) as incoming:
+    with admit(folder, b"a", b"12345") as incoming:
         assert begin(incoming, b"12345")
     assert parts(tmp_path) == {}
 
 
 def test_file_when_its_checksum_is_wrong_then_it_stays_a_part(folder, tmp_path):
-    with folder.admit(b"a", 5) as incoming:
+    with admit(folder, b"a", b"12345") as incoming:
         assert begin(incoming, b"12345")
         fill(incoming, b"12345")
-        with pytest.raises(RefusedError, match=r"a: the checksum is wrong; it stays as \.part"):
+        with pytest.raises(RefusedError, match=r"a: the checksum is wrong; it stays unfinished"):
             incoming.finish(sha(b"12345"), sha(b"12346"))
-    assert parts(tmp_path) == {"a.part": b"12345"}
+    assert parts(tmp_path) == {part("a", b"12345"): b"12345"}
 
 
 def test_file_when_it_is_there_already_then_nothing_has_to_come(folder, tmp_path):
-    (tmp_path / "a").write_bytes(CONTENT)
+    assert receive(folder, b"a", CONTENT) == 0
     assert receive(folder, b"a", CONTENT) == len(CONTENT)
     assert parts(tmp_path) == {"a": CONTENT}
 
@@ -151,13 +153,13 @@ def test_file_when_told_to_overwrite_then_it_replaces_another(overwriting, tmp_p
 
 
 def test_file_when_another_takes_its_name_meanwhile_then_that_one_stays(folder, tmp_path):
-    with folder.admit(b"a", 5) as incoming:
+    with admit(folder, b"a", b"12345") as incoming:
         assert begin(incoming, b"12345")
         fill(incoming, b"12345")
         (tmp_path / "a").write_bytes(b"mine")
         with pytest.raises(RefusedError, match="there is another file of that name"):
             incoming.finish(sha(b"12345"), sha(b"12345"))
-    assert parts(tmp_path) == {"a": b"mine", "a.part": b"12345"}
+    assert parts(tmp_path) == {"a": b"mine", part("a", b"12345"): b"12345"}
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -188,23 +190,23 @@ def test_link_when_it_has_the_name_then_what_it_leads_to_stays(tmp_path, there):
 def test_part_when_it_is_no_file_of_its_own_then_it_is_refused(tmp_path, kind):
     aim = tmp_path / "aim"
     aim.write_bytes(b"mine")
-    part = tmp_path / "a.part"
+    path = tmp_path / part("a", b"12345")
     {
-        "symlink": lambda: part.symlink_to(aim),
-        "hard link": lambda: part.hardlink_to(aim),
-        "fifo": lambda: os.mkfifo(part),
-        "directory": part.mkdir,
+        "symlink": lambda: path.symlink_to(aim),
+        "hard link": lambda: path.hardlink_to(aim),
+        "fifo": lambda: os.mkfifo(path),
+        "directory": path.mkdir,
     }[kind]()
     with Folder(tmp_path, overwrite=True) as folder, pytest.raises(RefusedError):
         receive(folder, b"a", b"12345")
     assert aim.read_bytes() == b"mine"
-    assert part.exists()
+    assert path.exists()
 
 
 def test_file_when_it_is_being_received_then_a_second_one_is_refused(folder, tmp_path):
-    with folder.admit(b"a", 5) as incoming:
+    with admit(folder, b"a", b"12345") as incoming:
         with pytest.raises(RefusedError, match="it is being received already"):
-            folder.admit(b"a", 5)
+            admit(folder, b"a", b"12345")
         assert begin(incoming, b"12345")
         fill(incoming, b"12345")
         incoming.finish(sha(b"12345"), sha(b"12345"))
@@ -214,17 +216,17 @@ def test_file_when_it_is_being_received_then_a_second_one_is_refused(folder, tmp
 def test_file_when_it_was_finished_while_its_part_was_opened_then_it_stays(
     folder, tmp_path, monkeypatch
 ):
-    (tmp_path / "a.part").write_bytes(b"12345")
-    lock = "pinwire._cli.incoming.fcntl.flock"
-    monkeypatch.setattr(lock, lambda *_: (tmp_path / "a.part").rename(tmp_path / "a"))
+    path = make_part(tmp_path, "a", b"12345", b"12345")
+    lock = "pinwire._cli.part.fcntl.flock"
+    monkeypatch.setattr(lock, lambda *_: path.rename(tmp_path / "a"))
     with pytest.raises(RefusedError, match="it is being received already"):
-        folder.admit(b"a", 6)
+        admit(folder, b"a", b"12345")
     assert parts(tmp_path) == {"a": b"12345"}
 
 
 def test_disk_when_it_is_too_small_then_the_file_is_refused_before_anything_comes(folder, tmp_path):
     with pytest.raises(RefusedError, match=f"{2**62} bytes more do not fit into the"):
-        folder.admit(b"a", 2**62)
+        folder.admit(b"a", 2**62, bytes(32))
     assert parts(tmp_path) == {}
 
 
@@ -232,11 +234,11 @@ def test_disk_when_it_becomes_full_meanwhile_then_the_file_is_refused(folder, mo
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    with folder.admit(b"a", 5) as incoming:
+    monkeypatch.setattr(os, "pwrite", full)
+    with admit(folder, b"a", b"12345") as incoming:
         assert begin(incoming, b"12345")
         with pytest.raises(RefusedError, match="a: No space left on device"):
-            incoming.window(5)
+            incoming.append(b"12345", 0)
 
 
 def test_max_bytes_when_files_come_then_it_is_for_all_of_them(tmp_path):
@@ -250,7 +252,7 @@ def test_max_bytes_when_files_come_then_it_is_for_all_of_them(tmp_path):
 def test_max_bytes_when_a_file_breaks_off_then_what_did_not_come_is_free_again(tmp_path):
     with Folder(tmp_path, overwrite=False, max_bytes=10) as folder:
         for _ in range(3):
-            with folder.admit(b"a", 10) as incoming:
+            with admit(folder, b"a", b"1234567890") as incoming:
                 assert begin(incoming, b"1234567890")
 
 

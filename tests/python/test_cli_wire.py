@@ -13,7 +13,7 @@ from support import PATIENCE
 import pinwire
 from pinwire._cli import wire
 from pinwire._cli.errors import PeerError, RefusedByPeerError, RefusedError
-from pinwire._cli.names import NAME_MAX, PART, safe_name
+from pinwire._cli.names import NAME_MAX, SUFFIX, part_name, safe_name
 
 examples = settings(
     max_examples=200,
@@ -24,7 +24,7 @@ examples = settings(
 )
 
 KEYS = ["op", "why", "offset", "size", "name", "version", "sha256"]
-OPS = ["offer", "have", "prefix", "go", "piece", "got", "end", "done", "refuse", "bye"]
+OPS = ["wait", "offer", "have", "prefix", "go", "piece", "got", "end", "done", "refuse", "bye"]
 values = st.one_of(
     st.none(),
     st.booleans(),
@@ -82,8 +82,9 @@ def test_name_when_it_is_any_bytes_then_it_is_that_of_a_file_in_the_folder(raw):
         return
     assert name not in ("", ".", "..")
     assert not {"/", "\0"} & {*name}
-    assert not name.endswith(PART)
-    assert len((name + PART).encode("utf-8", "surrogateescape")) <= NAME_MAX
+    assert not name.startswith((".", "-"))
+    assert not name.endswith(SUFFIX)
+    assert len(part_name(name, bytes(32)).encode("utf-8", "surrogateescape")) <= NAME_MAX
 
 
 @settings(examples, max_examples=40)

@@ -21,11 +21,12 @@ LAYERS = [
 ]
 # The command line's own; it uses `pinwire` as anyone does.
 CLI_LAYERS = [
-    {"errors"},
-    {"names", "wire", "progress"},
-    {"digest", "bench_peer"},
+    {"errors", "defaults"},
+    {"names", "marks", "wire", "progress"},
+    {"digest", "patience", "part", "sessions", "bench_peer"},
     {"incoming", "bench", "send"},
     {"store"},
+    {"receiving"},
     {"recv"},
     {"__init__"},
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pinwire
 
+from .defaults import MAX_FILES, TIMEOUT
 from .errors import CommandError, complain, reason
 
 if TYPE_CHECKING:
@@ -44,15 +45,30 @@ def _parser() -> argparse.ArgumentParser:
     recv = commands.add_parser("recv", help="receive files into a folder")
     recv.add_argument("folder", type=Path, metavar="DIR")
     recv.add_argument("address", type=_address, metavar="ADDRESS", help="port 0: any that is free")
-    recv.add_argument("--once", action="store_true", help="end when a sender has finished")
+    recv.add_argument(
+        "--once",
+        action="store_true",
+        help="end when a sender has said that it has finished, and at least one of its files is"
+        " here; those whose pieces come are waited for",
+    )
     recv.add_argument("--overwrite", action="store_true", help="replace files that are different")
     recv.add_argument(
         "--max-bytes", type=_count, metavar="N", help="refuse what would make it more, in all"
     )
 
+    recv.add_argument(
+        "--max-files",
+        type=_count,
+        default=MAX_FILES,
+        metavar="N",
+        help=f"make no more files than that, empty ones too (default {MAX_FILES})",
+    )
+    _add_timeout(recv)
+
     send = commands.add_parser("send", help="send files, each from where an earlier attempt ended")
     send.add_argument("files", type=Path, nargs="+", metavar="FILE")
     send.add_argument("address", type=_address, metavar="ADDRESS")
+    _add_timeout(send)
 
     bench = commands.add_parser("bench", help="measure the way to a peer")
     bench.add_argument("address", type=_address, metavar="ADDRESS")
@@ -61,6 +77,16 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=_seconds, default=0.5, metavar="S", help="for each line (default 0.5)"
     )
     return parser
+
+
+def _add_timeout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=TIMEOUT,
+        metavar="S",
+        help=f"give up a peer that is silent for so many seconds (default {TIMEOUT:g})",
+    )
 
 
 def _address(text: str) -> str:
@@ -79,7 +105,7 @@ def _count(text: str) -> int:
     except ValueError:
         count = -1
     if count < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of bytes")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
     return count
 
 
@@ -106,7 +132,7 @@ def _recv(arguments: argparse.Namespace) -> Coroutine[Any, Any, bool]:
 def _send(arguments: argparse.Namespace) -> Coroutine[Any, Any, bool]:
     from .send import send
 
-    return send(arguments.files, arguments.address)
+    return send(arguments.files, arguments.address, arguments.timeout)
 
 
 def _bench(arguments: argparse.Namespace) -> Coroutine[Any, Any, bool]:

@@ -24,7 +24,10 @@ LARGEST = 256 << 20
 """Bytes of a message: both ends keep one in memory."""
 
 PATIENCE = 10
-"""Seconds for a hello: whoever says nothing keeps the others waiting."""
+"""Seconds for whatever the peer has to say: whoever says nothing keeps the others waiting."""
+
+SLOWEST = 1 << 20
+"""Bytes a second that large messages have to come and go at, beside that."""
 
 MOST = 1 << 20
 """Messages that one request may be for."""
@@ -46,11 +49,11 @@ async def serve(address: str) -> bool:
 
 
 async def serve_one(channel: Channel) -> None:
-    check_version(await hear(channel, "bench"))
-    await say(channel, "peer", machine=machine())
+    check_version(await hear(channel, "bench", timeout=PATIENCE))
+    await say(channel, "peer", machine=machine(), timeout=PATIENCE)
     buffer = bytearray()
     while True:
-        request = await hear(channel, "echo", "sink", "source", "bye")
+        request = await hear(channel, "echo", "sink", "source", "bye", timeout=PATIENCE)
         op = field(request, "op", str)
         if op == "bye":
             return
@@ -61,16 +64,20 @@ async def serve_one(channel: Channel) -> None:
             if op != "source":
                 await take(channel, buffer)
             if op != "sink":
-                await channel.send(buffer)
+                await channel.send(buffer, timeout=seconds_for(size))
         if op == "sink":
-            await say(channel, "ok")
+            await say(channel, "ok", timeout=PATIENCE)
 
 
 async def take(channel: Channel, buffer: bytearray) -> None:
     """A message that fills the buffer."""
-    message = await channel.recv_into(buffer)
+    message = await channel.recv_into(buffer, timeout=seconds_for(len(buffer)))
     if message.nbytes != len(buffer):
         raise PeerError(f"the peer sent {message.nbytes} bytes where {len(buffer)} were due")
+
+
+def seconds_for(size: int) -> float:
+    return PATIENCE + size / SLOWEST
 
 
 def machine() -> str:
