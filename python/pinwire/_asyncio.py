@@ -84,10 +84,11 @@ def listen(
 ) -> Opening[Listener]:
     """Listen on an address: `await listen(...)`, or `async with listen(...) as listener`.
 
-    Port 0 lets the kernel choose one; `listener.address` has it. An empty host means every
-    interface; a name with several addresses, its first, IPv4 before IPv6. A unix socket's file is
-    removed when the listener closes, and before, if nobody listens on it any more. `timeout`, in
-    seconds, is for resolving a name.
+    Port 0 lets the kernel choose one; `listener.address` has it. An empty host (`tcp://:port`)
+    means every interface, by IPv6 and IPv4, and by IPv4 alone where IPv6 is absent, disabled or not
+    to share its socket (`dualstack_ipv6=False`). A name with several addresses means its first,
+    IPv4 before IPv6. A unix socket's file is removed when the listener closes, and before, if
+    nobody listens on it any more. `timeout`, in seconds, is for resolving a name.
     """
     resolution = Resolution(address, passive=True)
 

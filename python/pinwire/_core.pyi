@@ -206,8 +206,12 @@ class Stream(BaseStream):
     def from_socket(cls, sock: socket, /, **options: Unpack[StreamOptions]) -> Self:
         """Take over a connected stream socket; `sock` is detached, its status flags stay.
 
+        The time of `sock.settimeout` does not: every transfer has its own `timeout`, by default
+        none. Of a connection that the peer has reset, what came before is received, and
+        `peer_address` has port 0.
+
         Raises TypeError or ValueError for what is not a plain stream socket over TCP or unix,
-        OSError (ENOTCONN) if it is not connected. `sock` is untouched after an error.
+        OSError (ENOTCONN) if it was never connected. `sock` is untouched after an error.
         """
     def send_buffer(
         self, buffer: Exporter, /, *, timeout: float | None = None, copy: bool | None = None

@@ -128,11 +128,11 @@ impl From<&SockAddr> for Address {
     fn from(address: &SockAddr) -> Address {
         if let Some(address) = address.as_socket() {
             let host = match address {
-                SocketAddr::V4(v4) => v4.ip().to_string(),
                 SocketAddr::V6(v6) if v6.scope_id() != 0 => {
                     format!("{}%{}", v6.ip(), v6.scope_id())
                 }
-                SocketAddr::V6(v6) => v6.ip().to_string(),
+                // A socket of IPv6 that speaks IPv4 has addresses of IPv4 (ipv6(7)).
+                address => address.ip().to_canonical().to_string(),
             };
             return Address::Tcp { host, port: address.port() };
         }

@@ -1,5 +1,6 @@
 use std::fs;
 use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -29,10 +30,11 @@ struct OwnPath {
 }
 
 impl Listener {
-    /// Listen on the first of the addresses that can be had.
+    /// Listen on the first of the addresses that can be had; on every interface of both families
+    /// if they are the unspecified ones of both.
     pub fn bind(addresses: &[SockAddr], options: Options) -> io::Result<Listener> {
         let mut first_error = None;
-        for address in addresses {
+        for address in every_interface(addresses, &options).unwrap_or(addresses) {
             match listen(address, &options) {
                 Ok(socket) => return Listener::new(socket, options),
                 Err(error) => first_error = first_error.or(Some(error)),
@@ -87,6 +89,25 @@ impl Listener {
         }
         Some(fd)
     }
+}
+
+/// Of the unspecified addresses of both families the one that stands for both: that of IPv6, whose
+/// socket takes IPv4 too, or of IPv4, if the options or the system have it so. None for others.
+fn every_interface<'a>(addresses: &'a [SockAddr], options: &Options) -> Option<&'a [SockAddr]> {
+    let unspecified = |it: &SockAddr| it.as_socket().is_some_and(|it| it.ip().is_unspecified());
+    let of = |is_ipv6| addresses.iter().find(|it| unspecified(it) && it.is_ipv6() == is_ipv6);
+    let (ipv4, ipv6) = (of(false)?, of(true)?);
+    let chosen = if options.dualstack_ipv6 && has_ipv6() { ipv6 } else { ipv4 };
+    Some(std::slice::from_ref(chosen))
+}
+
+/// Whether this machine can connect to itself by IPv6: not where that is absent or disabled, though
+/// a listener may be had all the same.
+fn has_ipv6() -> bool {
+    // That of a datagram socket sends nothing. The port does not matter.
+    let itself = SocketAddr::from((Ipv6Addr::LOCALHOST, 9)).into();
+    let socket = RawSocket::new(Domain::IPV6, Type::DGRAM, None);
+    socket.and_then(|socket| socket.connect(&itself)).is_ok()
 }
 
 /// Errors of the connection that was to be accepted, not of the listener (accept(2), NOTES).
