@@ -464,7 +464,8 @@ class BaseChannel:
 
     @property
     def stream(self) -> BaseStream:
-        """The stream that the channel has taken over."""
+        """The stream that the channel has taken over: its transfers raise BusyError, everything
+        else of it may be used."""
     @property
     def local_address(self) -> str:
         """This end as a URL; see `Stream.local_address`."""
@@ -592,7 +593,8 @@ class Channel(BaseChannel):
         been received then, and the message stays. `parts` of the result are the given objects.
 
         Cancelled or timed out in the middle, the bytes so far are in the memory; called again with
-        the same objects, it goes on from there. Any other receive drops the rest of that message.
+        the same objects, it goes on from there. Any other receive drops that message: also one into
+        the same memory by another object, such as a new view of it, so keep the views.
         """
     def recv_header(self, *, timeout: float | None = None) -> Transfer[Header]:
         """Receive the header of the next message, to choose where its payload goes.
@@ -600,10 +602,13 @@ class Channel(BaseChannel):
         The message stays the next one until it has been read or skipped, by whatever call.
         """
     def recv_object(self, *, timeout: float | None = None) -> Transfer[Any]:
-        """Receive an object; its arrays lie in new, writable memory.
+        """Receive an object; its arrays lie in new memory, and may be written to unless they were
+        read-only at the sender.
 
         Only with `allow_pickle=True`, among peers that trust each other: a pickle can run any code.
-        Raises as `recv`, and what `pickle.loads` raises.
+        Buffers that come with a pickle and that it does not ask for are ignored, and whoever makes
+        an object of one (pyarrow, for example) trusts the sizes in the pickle, not that of the
+        buffer. Raises as `recv`, and what `pickle.loads` raises.
         """
     def handshake(self, *, timeout: float | None = None) -> Transfer[None]:
         """Wait for the peer's hello. Raises ProtocolError if it does not speak this format.
@@ -791,6 +796,7 @@ class Connector:
     def stream(self, class_: type[_S], /) -> _S: ...
     def close(self) -> None: ...
 
+def refuse_trio() -> None: ...
 def check_channel_options(**options: Unpack[ChannelOptions]) -> None: ...
 def listen(
     class_: type[_L], addresses: list[tuple[Any, ...] | bytes], /, **options: Unpack[ListenOptions]

@@ -6,6 +6,7 @@ import errno
 import socket
 
 from . import _core
+from .errors import TransferTimeoutError
 
 TYPE_CHECKING = False  # as in `pinwire`
 
@@ -35,6 +36,11 @@ def split(options: Any) -> tuple[Any, Any]:
     return for_channel, {name: options[name] for name in options if name not in _OF_CHANNELS}
 
 
+def timed_out(doing: str) -> TransferTimeoutError:
+    """The time of what is being done is over."""
+    return TransferTimeoutError(errno.ETIMEDOUT, f"{doing} timed out")
+
+
 def is_exhausted(error: OSError) -> bool:
     """Whether accept(2) has failed for want of what may come back."""
     return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -49,12 +55,17 @@ class Resolution:
     query: dict[str, Any]
     """The keyword arguments of `getaddrinfo` otherwise."""
 
+    url: str
+    """The address, for error messages."""
+
     def __init__(self, address: Address, *, passive: bool) -> None:
         parsed = _core.parse_address(address)
+        self.url = str(address)
         if isinstance(parsed, bytes):
             self.known = [parsed]
             return
         host, port = parsed
+        self.url = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
         self.passive = passive
         flags = socket.AI_PASSIVE if passive else 0
         self.query = {"host": host or None, "port": port, "type": socket.SOCK_STREAM}
@@ -62,8 +73,14 @@ class Resolution:
             numeric = socket.getaddrinfo(**self.query, flags=flags | socket.AI_NUMERICHOST)
         except socket.gaierror:
             self.query["flags"] = flags
+        except UnicodeError as error:
+            raise UnicodeError(f"bad address {self.url!r}: {error}") from None
         else:
             self.known = self.candidates(numeric)
+
+    def failed(self, error: socket.gaierror) -> socket.gaierror:
+        """The error of a look-up, with the address."""
+        return socket.gaierror(error.errno, f"{error.strerror} ({self.url})")
 
     def candidates(self, answer: Answer) -> list[Candidate]:
         """The candidates, given the answer to the query."""

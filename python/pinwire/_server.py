@@ -122,8 +122,6 @@ def serve_channels(
     for_channel, for_listener = split(options)
     _core.check_channel_options(**for_channel)
     opening = listen(address, timeout=timeout, **for_listener)
-
-    async def open_server() -> ChannelServer:
-        return ChannelServer(await opening, handler, for_channel)
-
-    return Opening(open_server)
+    return opening.then(
+        "pinwire.serve_channels", lambda listener: ChannelServer(listener, handler, for_channel)
+    )

@@ -93,6 +93,11 @@ impl Address {
         }
     }
 
+    /// Whether it says nothing.
+    pub fn is_unnamed(&self) -> bool {
+        *self == Address::Unix(UnixName::Unnamed)
+    }
+
     /// Whether it is one of TCP.
     pub fn is_tcp(&self) -> bool {
         matches!(self, Address::Tcp { .. })

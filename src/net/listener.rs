@@ -9,7 +9,7 @@ use std::sync::Arc;
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
 use super::socket::Opened;
-use super::{Address, Handle, Options, Socket};
+use super::{Address, Handle, OpenError, Options, Socket};
 use crate::sys;
 
 /// A listening socket.
@@ -32,25 +32,25 @@ struct OwnPath {
 impl Listener {
     /// Listen on the first of the addresses that can be had; on every interface of both families
     /// if they are the unspecified ones of both.
-    pub fn bind(addresses: &[SockAddr], options: Options) -> io::Result<Listener> {
-        let mut first_error = None;
+    pub fn bind(addresses: &[SockAddr], options: Options) -> Result<Listener, OpenError> {
+        let mut errors = Vec::new();
         for address in every_interface(addresses, &options).unwrap_or(addresses) {
-            match listen(address, &options) {
-                Ok(socket) => return Listener::new(socket, options),
-                Err(error) => first_error = first_error.or(Some(error)),
+            let listening = listen(address, &options);
+            match listening.and_then(|socket| Ok((socket.local_addr()?, socket))) {
+                Ok((address, socket)) => return Ok(Listener::new(socket, &address, options)),
+                Err(error) => errors.push((Address::from(address), error)),
             }
         }
-        Err(first_error.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EADDRNOTAVAIL)))
+        Err(OpenError(errors))
     }
 
-    fn new(socket: RawSocket, options: Options) -> io::Result<Listener> {
-        let address = socket.local_addr()?;
+    fn new(socket: RawSocket, address: &SockAddr, options: Options) -> Listener {
         let path = address.as_pathname().and_then(|path| {
             let inode = inode(path)?;
             Some(OwnPath { path: path.to_path_buf(), inode, process: std::process::id() })
         });
-        let address = Address::from(&address);
-        Ok(Listener { handle: Handle::new(socket.into()), address, options, path })
+        let address = Address::from(address);
+        Listener { handle: Handle::new(socket.into()), address, options, path }
     }
 
     /// Its descriptor.

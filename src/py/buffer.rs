@@ -12,7 +12,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyType};
 use pyo3::{ffi, intern};
 use smallvec::SmallVec;
 
-use super::pointers;
+use super::{convert, pointers};
 use crate::mem::{Access, Dim, Region, Runs};
 use crate::wire::Order;
 
@@ -326,8 +326,8 @@ pub(super) fn is_masked(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let class = match CLASS.get(py) {
         Some(class) => class,
         None => {
-            let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
-            let Ok(module) = modules.get_item(intern!(py, "numpy.ma")) else { return Ok(false) };
+            let module = convert::modules(py)?.get_item(intern!(py, "numpy.ma"))?;
+            let Some(module) = module else { return Ok(false) };
             let class = module.getattr(intern!(py, "MaskedArray"))?.cast_into::<PyType>()?;
             CLASS.get_or_init(py, || class.unbind())
         }

@@ -68,8 +68,8 @@ fn way_out(object: &Bound<'_, PyAny>, name: &str) -> &'static str {
         "pass its .to_numpy()"
     } else if has("to_numpy") {
         "give its values a type that holds no Python objects, as in .to_numpy(dtype=\"float64\") \
-         or .to_numpy(dtype=\"U16\"), with na_value= if some are missing, or pass the whole to \
-         Channel.send_object"
+         or .to_numpy(dtype=\"U16\") of pandas, with na_value= if some are missing, or .cast() of \
+         polars, or pass the whole to Channel.send_object"
     } else if has("__array_interface__") || has("__array__") {
         "pass numpy.asarray(it)"
     } else if object.cast::<PyMapping>().is_ok() {
@@ -93,7 +93,9 @@ fn is_table(name: &str) -> bool {
 fn has_plain_values(object: &Bound<'_, PyAny>) -> bool {
     let py = object.py();
     let Ok(dtype) = object.getattr(intern!(py, "dtype")) else { return true };
-    // A dtype of NumPy's; others are pandas' own, whose values may be missing.
-    let hasobject = dtype.getattr(intern!(py, "hasobject"));
-    hasobject.and_then(|hasobject| hasobject.is_truthy()).is_ok_and(|hasobject| !hasobject)
+    let ask = |answer: PyResult<Bound<'_, PyAny>>| answer.and_then(|it| it.is_truthy()).ok();
+    // Of NumPy's dtypes, and of those of polars. Others are pandas' own: values may be missing.
+    let has_objects = ask(dtype.getattr(intern!(py, "hasobject")));
+    let is_numeric = || ask(dtype.call_method0(intern!(py, "is_numeric")));
+    has_objects.map(|it| !it).or_else(is_numeric).unwrap_or(false)
 }

@@ -1,5 +1,5 @@
-"""What a process may do to itself, or have done to it, so that others cannot read its memory, or it
-has no IPv6."""
+"""What a process may do to itself, or have done to it, so that others cannot read its memory, or that
+it finds a system without something."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 4, 22, 38
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 SECCOMP_MODE_FILTER, SECCOMP_RET_ERRNO, SECCOMP_RET_ALLOW = 2, 0x50000, 0x7FFF0000
 LOAD_NUMBER, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 CAPABILITIES_VERSION, CAP_SYS_PTRACE = 0x20080522, 19
 
@@ -98,6 +99,13 @@ def _disable_ipv6() -> None:
     Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
 
 
+def _hide_proc() -> None:
+    """As in a container that has none."""
+    _unshare(CLONE_NEWNS)
+    _check(_libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
+    _check(_libc.mount(b"none", b"/proc", b"tmpfs", 0, None))
+
+
 def _forbid_in_thread(number: int) -> None:
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     program = _program(_filter(number))
@@ -152,6 +160,7 @@ WAYS: dict[str, Callable[[], None]] = {
     "pid namespace": _enter_pid_namespace,
     "network namespace": lambda: _unshare(CLONE_NEWNET),
     "user namespace": lambda: _unshare(CLONE_NEWUSER),
+    "no /proc": _hide_proc,
     "no IPv6": _have_no_ipv6,
     "IPv6 disabled": _disable_ipv6,
 }

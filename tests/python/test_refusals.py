@@ -12,6 +12,7 @@ from multiprocessing.shared_memory import SharedMemory
 import ml_dtypes
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from exporters import (
@@ -66,11 +67,13 @@ NO_EXPORTERS = {
     "series-of-objects": (lambda: pd.Series(["a"], dtype=object), TYPED),
     "series-of-text": (lambda: pd.Series(["a"], dtype="string"), TYPED),
     "series-of-categories": (lambda: pd.Series(["a"], dtype="category"), TYPED),
+    "polars-series": (lambda: pl.Series([1.5]), r"\.to_numpy\(\)"),
+    "polars-series-of-text": (lambda: pl.Series(["a"]), r"\.cast\(\).*Channel\.send_object"),
     "index-of-objects": (lambda: pd.Index([1, "a"]), TYPED),
     "extension-array": (lambda: pd.array([1, None]), TYPED),
-    "frame": (lambda: pd.DataFrame({"a": [1]}), r"to_numpy.*Channel\.send_object"),
-    "arrow-table": (lambda: pa.table({"a": [1]}), r"Channel\.send_object"),
-    "arrow-batch": (lambda: pa.record_batch({"a": [1]}), r"Channel\.send_object"),
+    "frame": (lambda: pd.DataFrame({"a": [1]}), r"to_numpy.*Channel\.send_object$"),
+    "arrow-table": (lambda: pa.table({"a": [1]}), r"Channel\.send_object$"),
+    "arrow-batch": (lambda: pa.record_batch({"a": [1]}), r"Channel\.send_object$"),
     "arrow-chunks": (lambda: pa.chunked_array([[1], [2]]), "to_numpy"),
     "bytes-io": (lambda: io.BytesIO(b"abc"), r"\.getbuffer\(\)"),
     "image": (lambda: Image.new("L", (3, 3)), "numpy.asarray"),

@@ -75,7 +75,7 @@ UNTRIED = ("unix", "untried")
     [
         ({"said": answer(1)}, UNTRIED, ("same-host", "in use")),
         ({"same_host": "off"}, ("unix", "off"), ("unix", "off")),
-        ({"peer_hello": hello()}, UNTRIED, ("unix", "the peer has it off")),
+        ({"peer_hello": hello()}, UNTRIED, ("unix", "the peer has it off, or no /proc to know its host by")),
         ({"peer_hello": hello(flags=2)}, UNTRIED, ("unix", "the peer is on another host")),
         (
             {"said": answer(1, 3, errno.EPERM)},
