@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ._types import Address, Candidate, ListenOptions, StreamOptions
+    from ._types import Address, Answer, Candidate, ListenOptions, StreamOptions
 
 
 class _Closable(Protocol):
@@ -156,7 +156,8 @@ async def _resolve(resolution: Resolution) -> list[Candidate]:
     query = resolution.query
     host = query["host"]
     ascii_host = None if host is None else host.encode("idna").decode()
-    answer = _core.resolve(ascii_host, query["port"], resolution.passive)
+    port, passive = query["port"], resolution.passive
+    answer: Awaitable[Answer] | None = _core.resolve(ascii_host, port, passive)
     if answer is None:  # in a forked child
         answer = asyncio.get_running_loop().getaddrinfo(**query)
     try:

@@ -1,5 +1,5 @@
-"""What a process may do to itself, or have done to it, so that others cannot read its memory, or that
-it finds a system without something."""
+"""What a process may do to itself, or have done to it, so that others cannot read its memory, or it
+finds a system without something."""
 
 from __future__ import annotations
 

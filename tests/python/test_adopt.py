@@ -287,7 +287,7 @@ def is_reset(sock):
 
 
 @pytest.mark.parametrize("data", [b"last words", b""])
-def test_from_socket_when_the_peer_has_reset_it_then_what_it_sent_is_received(run, reset_after, data):
+def test_from_socket_when_the_peer_has_reset_it_then_what_it_sent_comes(run, reset_after, data):
     async def main():
         async with pinwire.Stream.from_socket(reset_after(data)) as stream:
             assert stream.peer_address in ("tcp://0.0.0.0:0", "tcp://[::]:0")
@@ -298,7 +298,7 @@ def test_from_socket_when_the_peer_has_reset_it_then_what_it_sent_is_received(ru
     run(main())
 
 
-def test_blocking_from_socket_when_the_peer_has_reset_it_then_what_it_sent_is_received(reset_after):
+def test_blocking_from_socket_when_the_peer_has_reset_it_then_what_it_sent_comes(reset_after):
     with pinwire.blocking.Stream.from_socket(reset_after(b"last words")) as stream:
         assert received_blocking(stream, 10) == b"last words"
         with pytest.raises(ConnectionResetError):

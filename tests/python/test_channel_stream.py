@@ -27,9 +27,9 @@ def test_stream_when_a_channel_has_it_then_its_transfers_are_refused(face, call,
 
     async def main():
         async with face.pair() as (client, server):
-            with (tmp_path / "file").open("rb") as file:
-                with pytest.raises(pinwire.BusyError, match="belongs to a channel"):
-                    getattr(client.stream, call)(*CALLS.get(call, (file,)))
+            refused = pytest.raises(pinwire.BusyError, match="belongs to a channel")
+            with (tmp_path / "file").open("rb") as file, refused:
+                getattr(client.stream, call)(*CALLS.get(call, (file,)))
             message = await exchange(client, server, np.arange(3))
             assert message.parts[0].tolist() == [0, 1, 2]
             assert client.stream.getsockopt(1, 3) == 1  # SO_TYPE: what moves nothing goes on

@@ -56,11 +56,13 @@ def test_blocking_listen_when_ipv6_is_not_to_be_shared_then_it_is_ipv4_alone():
 
 
 def test_accepted_when_the_peer_is_of_ipv4_on_a_socket_of_ipv6_then_it_looks_so():
-    with pinwire.blocking.listen("tcp://[::]:0") as listener:
-        with socket.create_connection(("127.0.0.1", port_of(listener))) as client:
-            with listener.accept() as server:
-                assert server.peer_address == f"tcp://127.0.0.1:{client.getsockname()[1]}"
-                assert server.local_address == f"tcp://127.0.0.1:{port_of(listener)}"
+    with (
+        pinwire.blocking.listen("tcp://[::]:0") as listener,
+        socket.create_connection(("127.0.0.1", port_of(listener))) as client,
+        listener.accept() as server,
+    ):
+        assert server.peer_address == f"tcp://127.0.0.1:{client.getsockname()[1]}"
+        assert server.local_address == f"tcp://127.0.0.1:{port_of(listener)}"
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])

@@ -55,9 +55,11 @@ def test_opening_when_awaited_or_entered_then_it_does_not_warn(run):
         listener = await pinwire.listen(address("unix"))
         async with listener, pinwire.connect(listener.address), await listener.accept():
             pass
-        async with pinwire.serve_channels(handle, address("unix")) as server:
-            async with pinwire.connect_channel(server.address):
-                pass
+        async with (
+            pinwire.serve_channels(handle, address("unix")) as server,
+            pinwire.connect_channel(server.address),
+        ):
+            pass
         with pytest.raises(ConnectionRefusedError):
             await pinwire.connect("unix:@pinwire-nobody-listens")
 

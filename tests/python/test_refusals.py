@@ -40,6 +40,7 @@ CALLS = pytest.mark.parametrize("call", SENDS + RECEIVES)
 
 TYPED = r"\.to_numpy\(dtype=.*Channel\.send_object"
 
+
 class Rows:
     """What a file of arrays gives: an array to NumPy, and rows to whoever iterates."""
 

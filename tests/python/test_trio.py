@@ -99,7 +99,7 @@ def test_transfer_when_it_would_wait_without_a_loop_then_the_error_names_what_th
     streams,
 ):
     receiving = streams[0].recv_into(bytearray(1))
-    with pytest.raises(RuntimeError, match="no running event loop: .*asyncio and uvloop"):
+    with pytest.raises(RuntimeError, match=r"no running event loop: .*asyncio and uvloop"):
         receiving.send(None)
 
 
