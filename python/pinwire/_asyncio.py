@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+import socket
+import warnings
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 from . import _core
 from ._core import Listener, Stream
-from ._open import PAUSE, Resolution
-from .errors import TransferTimeoutError
+from ._open import PAUSE, Resolution, timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ._types import Address, Candidate, ListenOptions, StreamOptions
+    from ._types import Address, Answer, Candidate, ListenOptions, StreamOptions
 
 
 AT_ONCE = 8
@@ -29,17 +29,43 @@ class _Closable(Protocol):
 
 
 _T = TypeVar("_T", bound=_Closable)
+_M = TypeVar("_M", bound=_Closable)
 
 
 class Opening(Generic[_T]):
     """A stream, a listener or one of channels to be: await it, or use it with `async with`."""
 
-    def __init__(self, open_it: Callable[[], Coroutine[Any, Any, _T]]) -> None:
+    def __init__(self, call: str, open_it: Callable[[], Coroutine[Any, Any, _T]]) -> None:
+        self._call = call
         self._open = open_it
         self._opened: _T | None = None
+        self._is_forgotten = True
+
+    def then(self, call: str, make: Callable[[_T], _M]) -> Opening[_M]:
+        """What is made of this as soon as it is open."""
+        self._is_forgotten = False
+
+        async def open_it() -> _M:
+            return make(await self)
+
+        return Opening(call, open_it)
 
     def __await__(self) -> Generator[Any, Any, _T]:
+        self._is_forgotten = False
         return self._open().__await__()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"what {self._call}() returns has no {name!r}, but what it opens may have: await it, "
+            f"or use it with `async with`",
+            name=name,
+            obj=self,
+        )
+
+    def __del__(self) -> None:
+        if self._is_forgotten:  # as CPython does for a coroutine
+            text = f"{self._call} was never awaited"
+            warnings.warn(text, RuntimeWarning, stacklevel=2, source=self)
 
     async def __aenter__(self) -> _T:
         self._opened = await self
@@ -72,7 +98,7 @@ def connect(
     _core.Connector([], **options)  # options are checked here, not when awaited
 
     async def open_stream() -> Stream:
-        async with bounded(timeout):
+        async with bounded(timeout, f"connecting to {resolution.url}"):
             connector = _core.Connector(await _resolve(resolution), **options)
             try:
                 await _connected(connector)
@@ -80,7 +106,7 @@ def connect(
             finally:
                 connector.close()
 
-    return Opening(open_stream)
+    return Opening("pinwire.connect", open_stream)
 
 
 def listen(
@@ -88,19 +114,20 @@ def listen(
 ) -> Opening[Listener]:
     """Listen on an address: `await listen(...)`, or `async with listen(...) as listener`.
 
-    Port 0 lets the kernel choose one; `listener.address` has it. An empty host means every
-    interface; a name with several addresses, its first, IPv4 before IPv6. A unix socket's file is
-    removed when the listener closes, and before, if nobody listens on it any more. `timeout`, in
-    seconds, is for resolving a name.
+    Port 0 lets the kernel choose one; `listener.address` has it. An empty host (`tcp://:port`)
+    means every interface, by IPv6 and IPv4, and by IPv4 alone where IPv6 is absent, disabled or not
+    to share its socket (`dualstack_ipv6=False`). A name with several addresses means its first,
+    IPv4 before IPv6. A unix socket's file is removed when the listener closes, and before, if
+    nobody listens on it any more. `timeout`, in seconds, is for resolving a name.
     """
     resolution = Resolution(address, passive=True)
 
     async def open_listener() -> Listener:
-        async with bounded(timeout):
+        async with bounded(timeout, f"looking up {resolution.url}"):
             candidates = await _resolve(resolution)
         return _core.listen(Listener, candidates, **options)
 
-    return Opening(open_listener)
+    return Opening("pinwire.listen", open_listener)
 
 
 async def accept_all(
@@ -138,10 +165,14 @@ async def _resolve(resolution: Resolution) -> list[Candidate]:
     query = resolution.query
     host = query["host"]
     ascii_host = None if host is None else host.encode("idna").decode()
-    if (answer := _core.resolve(ascii_host, query["port"], resolution.passive)) is not None:
+    port, passive = query["port"], resolution.passive
+    answer: Awaitable[Answer] | None = _core.resolve(ascii_host, port, passive)
+    if answer is None:  # in a forked child
+        answer = asyncio.get_running_loop().getaddrinfo(**query)
+    try:
         return resolution.candidates(await answer)
-    # In a forked child.
-    return resolution.candidates(await asyncio.get_running_loop().getaddrinfo(**query))
+    except socket.gaierror as error:
+        raise resolution.failed(error) from None
 
 
 async def _connected(connector: _core.Connector) -> None:
@@ -177,10 +208,12 @@ async def _writable(fds: list[int], delay: float | None) -> None:
 class bounded:  # noqa: N801 - used as a statement, like asyncio.timeout
     """`asyncio.timeout`, raising what every operation of pinwire raises."""
 
-    def __init__(self, timeout: float | None) -> None:
+    def __init__(self, timeout: float | None, doing: str) -> None:
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be a number of seconds from 0, or None, not {timeout}")
+        _core.refuse_trio()
         self._timeout = asyncio.timeout(timeout)
+        self._doing = doing
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()
@@ -196,4 +229,4 @@ class bounded:  # noqa: N801 - used as a statement, like asyncio.timeout
         except TimeoutError:
             if not self._timeout.expired():
                 raise
-            raise TransferTimeoutError(errno.ETIMEDOUT, "timed out") from None
+            raise timed_out(self._doing) from None

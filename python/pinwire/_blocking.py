@@ -7,7 +7,8 @@ import socket
 from . import _core
 from ._core import BlockingListener as Listener
 from ._core import BlockingStream as Stream
-from ._open import Resolution
+from ._open import Resolution, timed_out
+from .errors import TransferTimeoutError
 
 TYPE_CHECKING = False  # as in `pinwire`
 
@@ -24,8 +25,12 @@ def connect(
 
     Resolving a name is `socket.getaddrinfo`, which `timeout` cannot interrupt.
     """
-    connector = _core.Connector(_resolve(Resolution(address, passive=False)), **options)
-    connector.run(timeout)
+    resolution = Resolution(address, passive=False)
+    connector = _core.Connector(_resolve(resolution), **options)
+    try:
+        connector.run(timeout)
+    except TransferTimeoutError:
+        raise timed_out(f"connecting to {resolution.url}") from None
     return connector.stream(Stream)
 
 
@@ -45,4 +50,7 @@ def socketpair(**options: Unpack[StreamOptions]) -> tuple[Stream, Stream]:
 def _resolve(resolution: Resolution) -> list[Candidate]:
     if resolution.known is not None:
         return resolution.known
-    return resolution.candidates(socket.getaddrinfo(**resolution.query))
+    try:
+        return resolution.candidates(socket.getaddrinfo(**resolution.query))
+    except socket.gaierror as error:
+        raise resolution.failed(error) from None

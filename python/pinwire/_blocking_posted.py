@@ -7,7 +7,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from .errors import QueueFullError, TransferTimeoutError
+from ._open import timed_out
+from .errors import QueueFullError
 
 if TYPE_CHECKING:
     from . import _core
@@ -46,7 +47,7 @@ class Posted:
     def join(self, timeout: float | None) -> None:
         with self._changed:
             if not self._changed.wait_for(lambda: not self._has_thread, timeout):
-                raise TransferTimeoutError(errno.ETIMEDOUT, "timed out")
+                raise timed_out(f"sending what was posted to {self._channel.peer_address}")
 
     def _is_full(self) -> bool:
         return self._nbytes >= self._channel.high_water

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _core
@@ -28,7 +29,7 @@ class Channel(_core.Channel):
 
     A message is a list of arrays and a small mapping. Its dtypes, shapes and orders travel in a
     header; the arrays go from their own memory to memory that the receiver chooses, without a copy
-    in user space. `stream` belongs to the channel from now on: nobody else may use it.
+    in user space. `stream` belongs to the channel from now on: its own transfers raise BusyError.
 
     - `max_message_bytes`: the largest payload for which `recv` makes memory, and which the peer is
       told.
@@ -101,7 +102,7 @@ class Channel(_core.Channel):
 
         Raises what went wrong with the first message that was not sent.
         """
-        async with bounded(timeout):
+        async with bounded(timeout, f"sending what was posted to {self.peer_address}"):
             if self._posted is not None:
                 await self._posted.join()
         self._raise_failure()
@@ -147,8 +148,4 @@ def connect_channel(
     for_channel, for_stream = split(options)
     _core.check_channel_options(**for_channel)
     opening = connect(address, timeout=timeout, **for_stream)
-
-    async def open_channel() -> Channel:
-        return Channel(await opening, **for_channel)
-
-    return Opening(open_channel)
+    return opening.then("pinwire.connect_channel", partial(Channel, **for_channel))

@@ -239,8 +239,12 @@ class Stream(BaseStream):
     def from_socket(cls, sock: socket, /, **options: Unpack[StreamOptions]) -> Self:
         """Take over a connected stream socket; `sock` is detached, its status flags stay.
 
+        The time of `sock.settimeout` does not: every transfer has its own `timeout`, by default
+        none. Of a connection that the peer has reset, what came before is received, and
+        `peer_address` has port 0.
+
         Raises TypeError or ValueError for what is not a plain stream socket over TCP or unix,
-        OSError (ENOTCONN) if it is not connected. `sock` is untouched after an error.
+        OSError (ENOTCONN) if it was never connected. `sock` is untouched after an error.
         """
     def send_buffer(
         self, buffer: Exporter, /, *, timeout: float | None = None, copy: bool | None = None
@@ -493,7 +497,8 @@ class BaseChannel:
 
     @property
     def stream(self) -> BaseStream:
-        """The stream that the channel has taken over."""
+        """The stream that the channel has taken over: its transfers raise BusyError, everything
+        else of it may be used."""
     @property
     def local_address(self) -> str:
         """This end as a URL; see `Stream.local_address`."""
@@ -623,7 +628,8 @@ class Channel(BaseChannel):
         been received then, and the message stays. `parts` of the result are the given objects.
 
         Cancelled or timed out in the middle, the bytes so far are in the memory; called again with
-        the same objects, it goes on from there. Any other receive drops the rest of that message.
+        the same objects, it goes on from there. Any other receive drops that message: also one into
+        the same memory by another object, such as a new view of it, so keep the views.
         """
     def recv_header(self, *, timeout: float | None = None) -> Transfer[Header]:
         """Receive the header of the next message, to choose where its payload goes.
@@ -631,10 +637,13 @@ class Channel(BaseChannel):
         The message stays the next one until it has been read or skipped, by whatever call.
         """
     def recv_object(self, *, timeout: float | None = None) -> Transfer[Any]:
-        """Receive an object; its arrays lie in new, writable memory.
+        """Receive an object; its arrays lie in new memory, and may be written to unless they were
+        read-only at the sender.
 
         Only with `allow_pickle=True`, among peers that trust each other: a pickle can run any code.
-        Raises as `recv`, and what `pickle.loads` raises.
+        Buffers that come with a pickle and that it does not ask for are ignored, and whoever makes
+        an object of one (pyarrow, for example) trusts the sizes in the pickle, not that of the
+        buffer. Raises as `recv`, and what `pickle.loads` raises.
         """
     def handshake(self, *, timeout: float | None = None) -> Transfer[None]:
         """Wait for the peer's hello. Raises ProtocolError if it does not speak this format.
@@ -822,6 +831,7 @@ class Connector:
     def stream(self, class_: type[_S], /) -> _S: ...
     def close(self) -> None: ...
 
+def refuse_trio() -> None: ...
 def check_channel_options(**options: Unpack[ChannelOptions]) -> None: ...
 def listen(
     class_: type[_L], addresses: list[tuple[Any, ...] | bytes], /, **options: Unpack[ListenOptions]

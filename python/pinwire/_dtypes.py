@@ -46,7 +46,15 @@ def load(text: bytes) -> Any:
 
 
 def _tree(dtype: Any) -> Any:
-    """A type as a str, a structure as a dict, an array of one within a structure as a list."""
+    """A type as a str, a structure as a dict, an array of one within a structure as a list.
+
+    Raises TypeError for what would be lost: metadata and titles of fields.
+    """
+    if dtype.metadata:
+        raise TypeError(
+            "the metadata of a dtype does not travel: send a .view() of a dtype without it (and it "
+            "as meta), or the whole by Channel.send_object"
+        )
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         return [_tree(base), list(shape)]
@@ -54,11 +62,17 @@ def _tree(dtype: Any) -> Any:
         # What others have registered is told apart by its name only: all of it is void to NumPy.
         return dtype.name if dtype.isbuiltin == 2 else dtype.str
     fields = [dtype.fields[name] for name in dtype.names]
+    if any(len(field) > 2 for field in fields):
+        raise TypeError(
+            "the titles of a dtype's fields do not travel: send a .view() of a dtype without them, "
+            "or the whole by Channel.send_object"
+        )
     return {
         "names": list(dtype.names),
         "formats": [_tree(field[0]) for field in fields],
         "offsets": [field[1] for field in fields],
         "itemsize": dtype.itemsize,
+        **({"aligned": True} if dtype.isalignedstruct else {}),
     }
 
 

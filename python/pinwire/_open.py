@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from . import _core
 from ._admission import IDLE_TIMEOUT, Admission, default_max_channels
 from ._memory import default_budget
+from .errors import TransferTimeoutError
 
 TYPE_CHECKING = False  # as in `pinwire`
 
@@ -54,6 +56,11 @@ def admission(options: Any) -> tuple[Admission[Any], MemoryBudget, Any]:
     return admission, budget, rest | {"memory_budget": budget}
 
 
+def timed_out(doing: str) -> TransferTimeoutError:
+    """The time of what is being done is over."""
+    return TransferTimeoutError(errno.ETIMEDOUT, f"{doing} timed out")
+
+
 class Resolution:
     """From an address to candidates; only names that have to be looked up need a `query`."""
 
@@ -63,12 +70,17 @@ class Resolution:
     query: dict[str, Any]
     """The keyword arguments of `getaddrinfo` otherwise."""
 
+    url: str
+    """The address, for error messages."""
+
     def __init__(self, address: Address, *, passive: bool) -> None:
         parsed = _core.parse_address(address)
+        self.url = str(address)
         if isinstance(parsed, bytes):
             self.known = [parsed]
             return
         host, port = parsed
+        self.url = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
         self.passive = passive
         flags = socket.AI_PASSIVE if passive else 0
         self.query = {"host": host or None, "port": port, "type": socket.SOCK_STREAM}
@@ -76,8 +88,14 @@ class Resolution:
             numeric = socket.getaddrinfo(**self.query, flags=flags | socket.AI_NUMERICHOST)
         except socket.gaierror:
             self.query["flags"] = flags
+        except UnicodeError as error:
+            raise UnicodeError(f"bad address {self.url!r}: {error}") from None
         else:
             self.known = self.candidates(numeric)
+
+    def failed(self, error: socket.gaierror) -> socket.gaierror:
+        """The error of a look-up, with the address."""
+        return socket.gaierror(error.errno, f"{error.strerror} ({self.url})")
 
     def candidates(self, answer: Answer) -> list[Candidate]:
         """The candidates, given the answer to the query."""

@@ -104,7 +104,7 @@ class ChannelServer:
 
     async def _serve(self, channel: Channel) -> None:
         try:
-            async with bounded(HANDSHAKE_TIMEOUT):
+            async with bounded(HANDSHAKE_TIMEOUT, "the handshake"):
                 await channel.handshake()
                 await self._find_place(channel)
         except (Error, OSError, MemoryError):  # nobody whom the handler could speak to
@@ -157,8 +157,7 @@ def serve_channels(
     for_channel, for_listener = split(options)
     _core.check_channel_options(**for_channel)
     opening = listen(address, timeout=timeout, **for_listener)
-
-    async def open_server() -> ChannelServer:
-        return ChannelServer(await opening, handler, for_channel, admission, budget)
-
-    return Opening(open_server)
+    return opening.then(
+        "pinwire.serve_channels",
+        lambda listener: ChannelServer(listener, handler, for_channel, admission, budget),
+    )

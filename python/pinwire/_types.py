@@ -60,7 +60,8 @@ class ListenOptions(StreamOptions, total=False):
     """SO_REUSEPORT: several listeners share one port (socket(7)). Default False."""
 
     dualstack_ipv6: bool
-    """Whether `[::]` takes IPv4 connections, too: IPV6_V6ONLY off (ipv6(7)). Default True."""
+    """Whether a socket of IPv6 takes IPv4 connections, too: IPV6_V6ONLY off (ipv6(7)). Default
+    True. If it is not to, `[::]` is IPv6 alone, and an empty host IPv4 alone."""
 
 
 class ChannelOptions(TypedDict, total=False):

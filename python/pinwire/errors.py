@@ -33,7 +33,8 @@ class ClosedError(Error):
 
 
 class BusyError(Error, RuntimeError):
-    """Another transfer is in flight in this direction. Nothing was moved."""
+    """Another transfer is in flight in this direction, or the stream belongs to a channel. Nothing
+    was moved."""
 
 
 class TornStreamError(Error, ConnectionError):

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::attempt::{attempt, spin};
 use crate::net::{
-    ConnectError, Direction, Error, Handle, Listener, Race, Socket, State, Step, Transfer,
+    Direction, Error, Handle, Listener, OpenError, Race, Socket, State, Step, Transfer,
 };
 use crate::sys::{self, Event, Interest};
 
@@ -109,7 +109,7 @@ pub fn accept<E: From<Error>>(
 }
 
 /// Wait until one of the addresses has answered.
-pub fn connect<E: From<Error> + From<ConnectError>>(
+pub fn connect<E: From<Error> + From<OpenError>>(
     race: &mut Race,
     deadline: Option<Instant>,
     interrupt: Interrupt<'_, E>,

@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::{task, time};
 
 use super::runtime::watch;
-use crate::net::{ConnectError, Race, Socket, Step};
+use crate::net::{OpenError, Race, Socket, Step};
 
 /// How soon a race is looked at again where the system has no room to watch it.
 const LOOK: Duration = Duration::from_millis(10);
@@ -42,7 +42,7 @@ pub async fn resolve(
 ///
 /// # Panics
 /// Outside the runtime.
-pub async fn connect_on_runtime(mut race: Race) -> Result<Arc<Socket>, ConnectError> {
+pub async fn connect_on_runtime(mut race: Race) -> Result<Arc<Socket>, OpenError> {
     loop {
         match race.step(Instant::now())? {
             Step::Connected(socket) => return Ok(socket),

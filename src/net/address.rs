@@ -93,6 +93,11 @@ impl Address {
         }
     }
 
+    /// Whether it says nothing.
+    pub fn is_unnamed(&self) -> bool {
+        *self == Address::Unix(UnixName::Unnamed)
+    }
+
     /// Whether it is one of TCP.
     pub fn is_tcp(&self) -> bool {
         matches!(self, Address::Tcp { .. })
@@ -128,11 +133,11 @@ impl From<&SockAddr> for Address {
     fn from(address: &SockAddr) -> Address {
         if let Some(address) = address.as_socket() {
             let host = match address {
-                SocketAddr::V4(v4) => v4.ip().to_string(),
                 SocketAddr::V6(v6) if v6.scope_id() != 0 => {
                     format!("{}%{}", v6.ip(), v6.scope_id())
                 }
-                SocketAddr::V6(v6) => v6.ip().to_string(),
+                // A socket of IPv6 that speaks IPv4 has addresses of IPv4 (ipv6(7)).
+                address => address.ip().to_canonical().to_string(),
             };
             return Address::Tcp { host, port: address.port() };
         }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{SockAddr, Socket as RawSocket, Type};
-use thiserror::Error;
 
-use super::error::reason;
+use super::error::OpenError;
 use super::socket::Opened;
 use super::{Address, Options, Socket};
 use crate::sys;
@@ -48,22 +47,6 @@ pub enum Step {
     Wait(Option<Instant>),
 }
 
-/// No address answered. The first error counts; the text names them all.
-#[derive(Debug, Error)]
-#[error("{}", .0.iter().map(describe).collect::<Vec<_>>().join("; "))]
-pub struct ConnectError(Vec<(Address, io::Error)>);
-
-fn describe((address, error): &(Address, io::Error)) -> String {
-    format!("{} ({})", reason(error), String::from_utf8_lossy(&address.url()))
-}
-
-impl ConnectError {
-    /// The errno of the first attempt.
-    pub fn errno(&self) -> Option<i32> {
-        self.0.first().and_then(|(_, error)| error.raw_os_error())
-    }
-}
-
 impl Race {
     /// Addresses in the resolver's order of preference (RFC 6724); families take turns.
     pub fn new(addresses: Vec<SockAddr>, options: Options) -> Race {
@@ -82,7 +65,7 @@ impl Race {
     }
 
     /// Look at what is under way, and start what is due.
-    pub fn step(&mut self, now: Instant) -> Result<Step, ConnectError> {
+    pub fn step(&mut self, now: Instant) -> Result<Step, OpenError> {
         let mut i = 0;
         while i < self.attempts.len() {
             match self.attempts[i].look(now) {
@@ -109,7 +92,7 @@ impl Race {
             }
         }
         if self.attempts.is_empty() {
-            return Err(ConnectError(std::mem::take(&mut self.errors)));
+            return Err(OpenError(std::mem::take(&mut self.errors)));
         }
         let again = self.attempts.iter().filter_map(|attempt| attempt.again);
         Ok(Step::Wait(again.chain(self.next).min()))

@@ -2,7 +2,7 @@ use std::io;
 
 use thiserror::Error as ThisError;
 
-use super::{Direction, Torn};
+use super::{Address, Direction, Torn};
 
 /// Why a transfer did not start or did not end as asked.
 #[derive(Debug, ThisError)]
@@ -29,6 +29,23 @@ pub enum Error {
     /// The kernel refused.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// No address could be had, to connect to or to listen on. The first error counts; the text names
+/// them all.
+#[derive(Debug, ThisError)]
+#[error("{}", .0.iter().map(describe).collect::<Vec<_>>().join("; "))]
+pub struct OpenError(pub(super) Vec<(Address, io::Error)>);
+
+fn describe((address, error): &(Address, io::Error)) -> String {
+    format!("{} ({})", reason(error), String::from_utf8_lossy(&address.url()))
+}
+
+impl OpenError {
+    /// The errno of the first attempt.
+    pub fn errno(&self) -> Option<i32> {
+        self.0.first().and_then(|(_, error)| error.raw_os_error())
+    }
 }
 
 /// What the kernel's error means, without its number, which travels beside it.

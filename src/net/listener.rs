@@ -1,5 +1,6 @@
 use std::fs;
 use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
 use super::socket::Opened;
-use super::{Address, Handle, Options, Socket};
+use super::{Address, Handle, OpenError, Options, Socket};
 use crate::sys;
 
 /// A listening socket.
@@ -29,26 +30,27 @@ struct OwnPath {
 }
 
 impl Listener {
-    /// Listen on the first of the addresses that can be had.
-    pub fn bind(addresses: &[SockAddr], options: Options) -> io::Result<Listener> {
-        let mut first_error = None;
-        for address in addresses {
-            match listen(address, &options) {
-                Ok(socket) => return Listener::new(socket, options),
-                Err(error) => first_error = first_error.or(Some(error)),
+    /// Listen on the first of the addresses that can be had; on every interface of both families
+    /// if they are the unspecified ones of both.
+    pub fn bind(addresses: &[SockAddr], options: Options) -> Result<Listener, OpenError> {
+        let mut errors = Vec::new();
+        for address in every_interface(addresses, &options).unwrap_or(addresses) {
+            let listening = listen(address, &options);
+            match listening.and_then(|socket| Ok((socket.local_addr()?, socket))) {
+                Ok((address, socket)) => return Ok(Listener::new(socket, &address, options)),
+                Err(error) => errors.push((Address::from(address), error)),
             }
         }
-        Err(first_error.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EADDRNOTAVAIL)))
+        Err(OpenError(errors))
     }
 
-    fn new(socket: RawSocket, options: Options) -> io::Result<Listener> {
-        let address = socket.local_addr()?;
+    fn new(socket: RawSocket, address: &SockAddr, options: Options) -> Listener {
         let path = address.as_pathname().and_then(|path| {
             let inode = inode(path)?;
             Some(OwnPath { path: path.to_path_buf(), inode, process: std::process::id() })
         });
-        let address = Address::from(&address);
-        Ok(Listener { handle: Handle::new(socket.into()), address, options, path })
+        let address = Address::from(address);
+        Listener { handle: Handle::new(socket.into()), address, options, path }
     }
 
     /// Its descriptor.
@@ -87,6 +89,25 @@ impl Listener {
         }
         Some(fd)
     }
+}
+
+/// Of the unspecified addresses of both families the one that stands for both: that of IPv6, whose
+/// socket takes IPv4 too, or of IPv4, if the options or the system have it so. None for others.
+fn every_interface<'a>(addresses: &'a [SockAddr], options: &Options) -> Option<&'a [SockAddr]> {
+    let unspecified = |it: &SockAddr| it.as_socket().is_some_and(|it| it.ip().is_unspecified());
+    let of = |is_ipv6| addresses.iter().find(|it| unspecified(it) && it.is_ipv6() == is_ipv6);
+    let (ipv4, ipv6) = (of(false)?, of(true)?);
+    let chosen = if options.dualstack_ipv6 && has_ipv6() { ipv6 } else { ipv4 };
+    Some(std::slice::from_ref(chosen))
+}
+
+/// Whether this machine can connect to itself by IPv6: not where that is absent or disabled, though
+/// a listener may be had all the same.
+fn has_ipv6() -> bool {
+    // That of a datagram socket sends nothing. The port does not matter.
+    let itself = SocketAddr::from((Ipv6Addr::LOCALHOST, 9)).into();
+    let socket = RawSocket::new(Domain::IPV6, Type::DGRAM, None);
+    socket.and_then(|socket| socket.connect(&itself)).is_ok()
 }
 
 /// Errors of the connection that was to be accepted, not of the listener (accept(2), NOTES).

@@ -23,8 +23,8 @@ mod socket;
 mod transfer;
 
 pub use address::{Address, UnixName};
-pub use connect::{ConnectError, Race, Step};
-pub use error::{Error, reason};
+pub use connect::{Race, Step};
+pub use error::{Error, OpenError, reason};
 pub use file::FileRange;
 pub use handle::{Handle, Sleeper};
 pub use listener::Listener;

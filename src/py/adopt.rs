@@ -2,13 +2,16 @@
 
 #![allow(unsafe_code)] // Borrows, then owns, a descriptor by its number.
 
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
-use socket2::{Domain, SockRef, Type};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyType};
+use socket2::{Domain, SockAddr, SockRef, Type};
 
 use super::convert;
 use super::errors::os_error;
@@ -20,10 +23,12 @@ pub(super) fn adopt(
     sock: &Bound<'_, PyAny>,
     options: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Arc<Socket>> {
-    let py = sock.py();
     let options = stream_options(options)?;
-    if !sock.is_instance(&py.import("socket")?.getattr("socket")?)? {
-        return Err(PyTypeError::new_err("from_socket takes a socket.socket"));
+    if !is_socket(sock)? {
+        return Err(PyTypeError::new_err(format!(
+            "from_socket takes a socket.socket, not {}",
+            sock.get_type().fully_qualified_name()?
+        )));
     }
     // An SSLSocket's descriptor carries ciphertext.
     if sock.hasattr("do_handshake")? {
@@ -37,15 +42,24 @@ pub(super) fn adopt(
     }
     // SAFETY: `sock` owns the descriptor and we hold the GIL, so nobody closes it meanwhile.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
-    let opened = examine(borrowed)?;
+    let (opened, peer) = examine(borrowed)?;
     // A duplicate lets everything that can fail do so before `sock` gives its own away.
     let trial = sys::duplicate(borrowed).map_err(|error| os_error(&error))?;
-    Socket::new(trial, None, &options, opened).map_err(|error| os_error(&error))?;
+    Socket::new(trial, Some(peer.clone()), &options, opened).map_err(|error| os_error(&error))?;
 
     let number: RawFd = sock.call_method0("detach")?.extract()?;
     // SAFETY: `detach` has just made it ours.
     let fd = unsafe { OwnedFd::from_raw_fd(number) };
-    Socket::new(fd, None, &options, opened).map_err(|error| os_error(&error))
+    Socket::new(fd, Some(peer), &options, opened).map_err(|error| os_error(&error))
+}
+
+/// Whether it is a socket of Python's, or of a library that has put its own class in place of that.
+fn is_socket(sock: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let py = sock.py();
+    // What `socket.socket` and its subclasses are made of, whatever has that name now.
+    let class = CLASS.import(py, "_socket", "socket")?;
+    Ok(sock.is_instance(class)? || sock.is_instance(&py.import("socket")?.getattr("socket")?)?)
 }
 
 /// Options of a stream; those of a listener make no sense here.
@@ -58,15 +72,34 @@ pub(super) fn stream_options(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opt
     convert::options(kwargs)
 }
 
-fn examine(fd: BorrowedFd<'_>) -> PyResult<Opened> {
+/// Who opened it, and who is at the other end.
+fn examine(fd: BorrowedFd<'_>) -> PyResult<(Opened, SockAddr)> {
     let socket = SockRef::from(&fd);
     let domain = socket.domain().map_err(|error| os_error(&error))?;
     let kind = socket.r#type().map_err(|error| os_error(&error))?;
     if kind != Type::STREAM || ![Domain::IPV4, Domain::IPV6, Domain::UNIX].contains(&domain) {
         return Err(PyValueError::new_err("only stream sockets of TCP and unix can be taken over"));
     }
-    // ENOTCONN, if it is not.
-    socket.peer_addr().map_err(|error| os_error(&error))?;
+    let peer = peer_of(fd, domain).map_err(|error| os_error(&error))?;
     let nonblocking = sys::is_nonblocking(fd).map_err(|error| os_error(&error))?;
-    Ok(Opened::Elsewhere { nonblocking })
+    Ok((Opened::Elsewhere { nonblocking }, peer))
+}
+
+/// The other end; ENOTCONN if there never was one. Of a connection that was reset the kernel still
+/// has what had come before, but not who it was: that is port 0 of no address.
+fn peer_of(fd: BorrowedFd<'_>, domain: Domain) -> io::Result<SockAddr> {
+    let unknown: IpAddr = match domain {
+        Domain::IPV4 => Ipv4Addr::UNSPECIFIED.into(),
+        _ => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    match SockRef::from(&fd).peer_addr() {
+        Err(error)
+            if error.kind() == io::ErrorKind::NotConnected
+                && domain != Domain::UNIX
+                && sys::was_connected(fd)? =>
+        {
+            Ok(SocketAddr::from((unknown, 0)).into())
+        }
+        peer => peer,
+    }
 }

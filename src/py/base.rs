@@ -1,4 +1,5 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::exceptions::{PyOSError, PyResourceWarning, PyTypeError};
@@ -7,9 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyType};
 
 use super::convert;
-use super::errors::{exception, os_error, warn};
+use super::errors::{Failure, busy, exception, os_error, timed_out, warn};
 use super::waiter::Waiter;
-use crate::net::{Direction, Socket};
+use crate::net::{Direction, Error, Socket};
 use crate::sys;
 
 /// What the streams of both faces share: everything that never waits.
@@ -20,6 +21,8 @@ pub(super) struct BaseStream {
     waiters: [OnceLock<Py<Waiter>>; 2],
     /// What ends with this one.
     attached: Mutex<Vec<Arc<dyn Attached>>>,
+    /// Whether a channel has taken it over.
+    has_channel: AtomicBool,
 }
 
 /// What goes when a stream is closed, at once, whoever else still knows it.
@@ -33,7 +36,8 @@ pub(super) trait Attached: Send + Sync {
 
 impl BaseStream {
     pub(super) fn new(socket: Arc<Socket>) -> BaseStream {
-        BaseStream { socket, waiters: Default::default(), attached: Mutex::default() }
+        let (waiters, attached, has_channel) = Default::default();
+        BaseStream { socket, waiters, attached, has_channel }
     }
 
     /// Have something end with this stream.
@@ -101,6 +105,56 @@ impl BaseStream {
     pub(super) fn describe_as(&self, class: &Bound<'_, PyType>) -> PyResult<String> {
         let state = if self.socket.handle().is_open() { "" } else { " closed" };
         Ok(format!("<{}.{}{state} {}>", class.module()?, class.name()?, self.describe()))
+    }
+
+    /// What a transfer does: "sending to tcp://127.0.0.1:80".
+    pub(super) fn doing(&self, direction: Direction) -> String {
+        let word = match direction {
+            Direction::Send => "sending to",
+            Direction::Receive => "receiving from",
+        };
+        let [local, peer] = [self.socket.local(), self.socket.peer()]
+            .map(|it| Some(it).filter(|it| !it.is_unnamed()).map(|it| convert::shown(&it.url())));
+        match (peer, local) {
+            (Some(peer), _) => format!("{word} {peer}"),
+            (None, Some(local)) => format!("{word} the peer of {local}"),
+            (None, None) => format!("{word} the peer"),
+        }
+    }
+
+    /// The exception for what a transfer in this direction has ended with.
+    pub(super) fn exception(
+        &self,
+        py: Python<'_>,
+        failure: Failure,
+        direction: Direction,
+    ) -> PyErr {
+        match failure {
+            Failure::Core(Error::TimedOut) => timed_out(py, &self.doing(direction)),
+            failure => failure.into_exception(py, "the stream"),
+        }
+    }
+
+    /// A user wants to send or receive: not on a stream that a channel has taken over, whose
+    /// messages would be lost in the middle.
+    pub(super) fn check_free(&self, py: Python<'_>) -> PyResult<()> {
+        if self.has_channel.load(Ordering::Relaxed) {
+            return Err(busy(py, "the stream belongs to a channel: send and receive by that"));
+        }
+        Ok(())
+    }
+
+    /// A channel takes the stream over, for good.
+    pub(super) fn take_over(&self, py: Python<'_>) -> PyResult<()> {
+        for direction in [Direction::Send, Direction::Receive] {
+            if let Err(error @ Error::Busy(_)) = self.socket.begin(direction) {
+                return Err(exception(py, error, "the stream"));
+            }
+        }
+        if self.has_channel.swap(true, Ordering::Relaxed) {
+            return Err(busy(py, "the stream belongs to another channel already"));
+        }
+        Ok(())
     }
 
     pub(super) fn send_eof(&self, py: Python<'_>) -> PyResult<()> {

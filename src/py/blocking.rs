@@ -32,6 +32,7 @@ impl BlockingStream {
 
 /// Run a transfer to its end. Gives the bytes it moved.
 fn run(stream: &Bound<'_, BaseStream>, job: Job, timeout: Option<f64>) -> PyResult<u64> {
+    stream.get().check_free(stream.py())?;
     run_until(stream, job, convert::deadline(convert::timeout(timeout)?))
 }
 
@@ -43,9 +44,8 @@ pub(super) fn run_until(
 ) -> PyResult<u64> {
     let py = stream.py();
     let socket = stream.get().socket();
-    let turn = socket
-        .begin(job.transfer.direction())
-        .map_err(|error| exception(py, error, "the stream"))?;
+    let direction = job.transfer.direction();
+    let turn = socket.begin(direction).map_err(|error| exception(py, error, "the stream"))?;
     let mut signals = interpreter::check_signals;
     let attempted = if job.transfer.is_pull() {
         let transfer = &mut job.transfer;
@@ -75,7 +75,10 @@ pub(super) fn run_until(
     drop(job);
     match result {
         Ok(()) => Ok(progress.transferred()),
-        Err(failure) => Err(with_progress(py, failure.into_exception(py, "the stream"), &progress)),
+        Err(failure) => {
+            let error = stream.get().exception(py, failure, direction);
+            Err(with_progress(py, error, &progress))
+        }
     }
 }
 
@@ -192,7 +195,7 @@ impl BlockingListener {
         let timeout = convert::timeout(timeout)?;
         match accept(slf.py(), slf.as_super().get(), timeout) {
             Ok(socket) => BlockingStream::wrap(slf.py(), socket),
-            Err(failure) => Err(failure.into_exception(slf.py(), "the listener")),
+            Err(failure) => Err(slf.as_super().get().exception(slf.py(), failure)),
         }
     }
 
@@ -209,7 +212,7 @@ impl BlockingListener {
         match accept(slf.py(), slf.as_super().get(), None) {
             Ok(socket) => BlockingStream::wrap(slf.py(), socket).map(Some),
             Err(Failure::Core(Error::Closed)) => Ok(None),
-            Err(failure) => Err(failure.into_exception(slf.py(), "the listener")),
+            Err(failure) => Err(slf.as_super().get().exception(slf.py(), failure)),
         }
     }
 

@@ -5,13 +5,14 @@ use std::ptr::NonNull;
 use std::slice;
 
 use pyo3::exceptions::{PyBufferError, PyException, PyValueError};
-use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyType};
+use pyo3::{ffi, intern};
 use smallvec::SmallVec;
 
-use super::pointers;
+use super::{convert, pointers};
 use crate::mem::{Access, Dim, Region, Runs};
 use crate::wire::Order;
 
@@ -310,6 +311,29 @@ fn may_be_of_ctypes(object: &Bound<'_, PyAny>) -> bool {
 pub(super) fn exports_buffer(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: attached; the object is alive.
     unsafe { ffi::PyObject_CheckBuffer(object.as_ptr()) == 1 }
+}
+
+/// Whether the object is a masked array of NumPy's, whose buffer does not have its mask.
+pub(super) fn is_masked(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let py = object.py();
+    // SAFETY: a living object has a class.
+    let flags = unsafe { ffi::PyType_GetFlags(object.get_type_ptr()) };
+    if flags & ffi::Py_TPFLAGS_HEAPTYPE == 0 {
+        // Not written in Python: an array, as nearly always.
+        return Ok(false);
+    }
+    let class = match CLASS.get(py) {
+        Some(class) => class,
+        None => {
+            let module = convert::modules(py)?.get_item(intern!(py, "numpy.ma"))?;
+            let Some(module) = module else { return Ok(false) };
+            let class = module.getattr(intern!(py, "MaskedArray"))?.cast_into::<PyType>()?;
+            CLASS.get_or_init(py, || class.unbind())
+        }
+    };
+    // SAFETY: both are classes that are alive.
+    Ok(unsafe { ffi::PyType_IsSubtype(object.get_type_ptr(), class.as_ptr().cast()) } != 0)
 }
 
 /// NumPy says ValueError where everybody else says BufferError.

@@ -95,7 +95,7 @@ impl Connector {
             }
             Err(error) => {
                 drop(state);
-                Err(Failure::Connect(error).into_exception(py, "the stream"))
+                Err(Failure::Open(error).into_exception(py, "the stream"))
             }
         }
     }
@@ -167,8 +167,8 @@ pub(super) fn listen<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = class.py();
     let options = convert::options(options)?;
-    let listener =
-        net::Listener::bind(&sockaddrs(addresses)?, options).map_err(|error| os_error(&error))?;
+    let listener = net::Listener::bind(&sockaddrs(addresses)?, options)
+        .map_err(|error| Failure::Open(error).into_exception(py, "the listener"))?;
     let base = PyClassInitializer::from(BaseListener::new(listener));
     if convert::is_class::<BlockingListener>(class) {
         return Ok(Bound::new(py, base.add_subclass(BlockingListener))?.into_any());
@@ -208,7 +208,11 @@ fn sockaddrs(addresses: Vec<Bound<'_, PyAny>>) -> PyResult<Vec<SockAddr>> {
 fn sockaddr(address: &Bound<'_, PyAny>) -> PyResult<SockAddr> {
     if let Ok(name) = address.cast::<PyBytes>() {
         let name = UnixName::from_bytes(name.as_bytes());
-        return name.to_sockaddr().map_err(|error| os_error(&error));
+        return name.to_sockaddr().map_err(|error| {
+            let url = Address::Unix(name).url();
+            let text = format!("{} ({})", net::reason(&error), convert::shown(&url));
+            PyOSError::new_err((error.raw_os_error().unwrap_or(libc::EINVAL), text))
+        });
     }
     let number = |i| address.get_item(i).and_then(|item| item.extract::<u32>()).unwrap_or(0);
     let host: String = address.get_item(0)?.extract()?;

@@ -35,6 +35,13 @@ pub(super) fn shown(words: &[u8]) -> String {
     line
 }
 
+/// The modules that have been imported, by name: `sys.modules`.
+pub(super) fn modules(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
+    static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let find = || Ok::<_, PyErr>(py.import("sys")?.getattr("modules")?.cast_into()?.unbind());
+    Ok(MODULES.get_or_try_init(py, find)?.bind(py))
+}
+
 /// `timeout=`: seconds, or None for ever.
 pub(super) fn timeout(timeout: Option<f64>) -> PyResult<Option<Duration>> {
     timeout.map_or(Ok(None), |timeout| seconds("timeout", timeout))

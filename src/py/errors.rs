@@ -7,12 +7,12 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-use crate::net::{ConnectError, Error, Progress, reason};
+use crate::net::{Error, OpenError, Progress, reason};
 
 /// An error of the core, or one that Python raised meanwhile (a signal handler's).
 pub(super) enum Failure {
     Core(Error),
-    Connect(ConnectError),
+    Open(OpenError),
     Python(PyErr),
 }
 
@@ -22,9 +22,9 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<ConnectError> for Failure {
-    fn from(error: ConnectError) -> Failure {
-        Failure::Connect(error)
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
+        Failure::Open(error)
     }
 }
 
@@ -39,7 +39,7 @@ impl Failure {
     pub(super) fn into_exception(self, py: Python<'_>, subject: &str) -> PyErr {
         match self {
             Failure::Core(error) => exception(py, error, subject),
-            Failure::Connect(error) => {
+            Failure::Open(error) => {
                 built(&py.get_type::<PyOSError>(), (error.errno(), error.to_string()))
             }
             Failure::Python(error) => error,
@@ -66,6 +66,11 @@ pub(super) fn exception(py: Python<'_>, error: Error, subject: &str) -> PyErr {
         }
         Error::Io(_) => unreachable!("returned above"),
     }
+}
+
+/// The time of an operation is over: of "sending to tcp://..." or the like.
+pub(super) fn timed_out(py: Python<'_>, doing: &str) -> PyErr {
+    ours(py, "TransferTimeoutError", (libc::ETIMEDOUT, format!("{doing} timed out")))
 }
 
 /// Tell the exception that ended a transfer how far it had come. That of a torn stream tells it of

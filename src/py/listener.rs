@@ -9,7 +9,7 @@ use pyo3::types::PyTuple;
 
 use super::budget;
 use super::convert;
-use super::errors::{exception, warn};
+use super::errors::{Failure, timed_out, warn};
 use super::operation::{Flow, Operation, Steps};
 use super::stream::Stream;
 use super::wait::Wait;
@@ -31,6 +31,17 @@ impl BaseListener {
 
     pub(super) fn listener(&self) -> &net::Listener {
         &self.listener
+    }
+
+    /// The exception for what accepting has ended with.
+    pub(super) fn exception(&self, py: Python<'_>, failure: Failure) -> PyErr {
+        match failure {
+            Failure::Core(Error::TimedOut) => {
+                let address = convert::shown(&self.listener.address().url());
+                timed_out(py, &format!("accepting on {address}"))
+            }
+            failure => failure.into_exception(py, "the listener"),
+        }
     }
 
     pub(super) fn close(&self, py: Python<'_>) {
@@ -143,9 +154,9 @@ impl Accept {
 
 impl Steps for Accept {
     fn step(&mut self, py: Python<'_>) -> PyResult<Flow> {
-        let raise = |error| exception(py, error, "the listener");
         let base = self.listener.clone_ref(py);
         let base = base.get();
+        let raise = |error: Error| base.exception(py, error.into());
         let expired = if self.turn.is_some() {
             self.wait.wake(py)?
         } else {

@@ -100,6 +100,7 @@ fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(connector::parse_address, module)?)?;
     module.add_function(wrap_pyfunction!(connector::socketpair, module)?)?;
     module.add_function(wrap_pyfunction!(control::resolve, module)?)?;
+    module.add_function(wrap_pyfunction!(event_loop::refuse_trio, module)?)?;
     module.add_function(wrap_pyfunction!(convert::runtime_stats, module)?)
 }
 

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::errors::warn;
-use super::{budget, interpreter, stop};
+use super::{budget, event_loop, interpreter, stop};
 
 impl Flow {
     /// Let the loop run once before going on.
@@ -105,7 +105,15 @@ impl Operation {
                 self.set(State::Suspended(steps));
                 return Err(self.is_awaited());
             }
-            State::Fresh(steps) | State::Suspended(steps) => steps,
+            State::Suspended(steps) => steps,
+            State::Fresh(steps) => match event_loop::refuse_trio(py) {
+                Ok(()) => steps,
+                Err(error) => {
+                    drop(steps);
+                    self.set(State::Ended);
+                    return Err(error);
+                }
+            },
             State::Settled(value) => {
                 self.set(State::Ended);
                 return Ok(Flow::Complete(value.unwrap_or_else(|| py.None())));

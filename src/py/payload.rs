@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
-use super::buffer::{BufferPin, BytesPin, exports_buffer};
+use super::buffer::{BufferPin, BytesPin, exports_buffer, is_masked};
 use super::dlpack::{self, TensorPin};
 use super::refusal;
 use crate::mem::{Access, Block, Copying, Cursor, MustCopy, Runs};
@@ -120,8 +120,7 @@ pub(super) fn items<'py>(data: &Bound<'py, PyAny>) -> PyResult<Items<'py>> {
     if exports_buffer(data) || data.is_instance_of::<PyString>() || dlpack::is_tensor(data)? {
         return Ok(SmallVec::from_buf([data.clone()]));
     }
-    if data.get_type().hasattr("to_numpy")? {
-        // A frame or series gives labels or scalars when it is iterated.
+    if refusal::is_no_list(data)? {
         return Err(refusal::of(data));
     }
     match data.try_iter() {
@@ -141,6 +140,9 @@ impl Pin {
         if object.is_instance_of::<PyString>() {
             // Before it is asked: that of NumPy exports its code points.
             return Err(refusal::of(object));
+        }
+        if is_masked(object)? {
+            return Err(refusal::masked());
         }
         let buffer = if exports_buffer(object) {
             match BufferPin::new(object, access) {

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::base::BaseStream;
 use super::blocking::run_until;
-use super::errors::{exception, with_progress};
+use super::errors::{self, with_progress};
 use super::job::Job;
 use super::operation::{Flow, Steps};
 use super::transfer::{Moving, Transfer};
@@ -16,7 +16,7 @@ use super::wait::Wait;
 use super::waiter::Waiter;
 use super::{budget, convert, interpreter};
 use crate::engine;
-use crate::net::{Error, Progress};
+use crate::net::Progress;
 use crate::sys::Event;
 
 /// What a call does, one transfer after the other. How to wait is the face's affair.
@@ -30,6 +30,9 @@ pub(super) trait Script: Send {
 
     /// The stream it is about.
     fn stream(&self) -> &Py<BaseStream>;
+
+    /// What it does, for its user: "sending to tcp://127.0.0.1:80".
+    fn doing(&self) -> String;
 
     /// How far the call has come, for its user.
     fn progress(&self) -> &Arc<Progress>;
@@ -124,7 +127,7 @@ impl<S: Script> Following<S> {
             }
         }
         if self.wait.wake(py)? && self.moving.is_none() && !self.wait.is_over_at_once() {
-            return Err(timed_out(py));
+            return Err(timed_out(py, &self.script));
         }
         let mut moved = None;
         let mut has_moved = false;
@@ -140,7 +143,9 @@ impl<S: Script> Following<S> {
             match self.script.next(py, moved.take())? {
                 Next::Done(value) => return Ok(Flow::Complete(value)),
                 Next::Moved(bytes) => return Ok(Flow::Moved(bytes)),
-                Next::Wait if self.wait.is_over_at_once() => return Err(timed_out(py)),
+                Next::Wait if self.wait.is_over_at_once() => {
+                    return Err(timed_out(py, &self.script));
+                }
                 Next::Wait => {
                     let waiter = Waiter::idle(py)?;
                     let sleep = self.wait.park(py, waiter.bind(py))?;
@@ -149,16 +154,18 @@ impl<S: Script> Following<S> {
                     }
                     self.wait.end(py);
                 }
-                Next::Nap(_) if self.wait.is_over_at_once() => return Err(timed_out(py)),
+                Next::Nap(_) if self.wait.is_over_at_once() => {
+                    return Err(timed_out(py, &self.script));
+                }
                 Next::Nap(time) => {
                     let waiter = Waiter::idle(py)?;
                     return Ok(Flow::Suspend(self.wait.nap(py, waiter.bind(py), time)?));
                 }
-                Next::Turn if self.wait.is_over() => return Err(timed_out(py)),
+                Next::Turn if self.wait.is_over() => return Err(timed_out(py, &self.script)),
                 Next::Turn if budget::spend() => return Ok(Flow::turn_of_the_loop(py)),
                 Next::Turn => {}
                 Next::Move(_) if has_moved && self.script.may_pause() && self.wait.is_over() => {
-                    return Err(timed_out(py));
+                    return Err(timed_out(py, &self.script));
                 }
                 Next::Move(job) => {
                     let stream = self.script.stream().clone_ref(py);
@@ -223,20 +230,20 @@ fn follow(
             Next::Moved(bytes) => return Ok(bytes.into_pyobject(py)?.into_any().unbind()),
             Next::Wait => {
                 if park(py, deadline, |event| script.wake_by(Alarm::Thread(event)))? {
-                    return Err(timed_out(py));
+                    return Err(timed_out(py, script));
                 }
             }
             Next::Nap(time) => {
                 let end = Instant::now() + time;
                 park(py, Some(deadline.map_or(end, |deadline| deadline.min(end))), |_| true)?;
                 if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                    return Err(timed_out(py));
+                    return Err(timed_out(py, script));
                 }
             }
-            Next::Turn => look_up(py, waits_until)?,
+            Next::Turn => look_up(py, script, waits_until)?,
             Next::Move(job) => {
                 if std::mem::replace(&mut has_moved, true) && script.may_pause() {
-                    look_up(py, waits_until)?;
+                    look_up(py, script, waits_until)?;
                 }
                 let stream = script.stream().bind(py).clone();
                 let ran = run_until(&stream, job, deadline);
@@ -247,10 +254,10 @@ fn follow(
 }
 
 /// Between two steps: whether a signal has come, or the time is over.
-fn look_up(py: Python<'_>, waits_until: Option<Instant>) -> PyResult<()> {
+fn look_up(py: Python<'_>, script: &impl Script, waits_until: Option<Instant>) -> PyResult<()> {
     py.check_signals()?;
     match waits_until {
-        Some(deadline) if deadline <= Instant::now() => Err(timed_out(py)),
+        Some(deadline) if deadline <= Instant::now() => Err(timed_out(py, script)),
         _ => Ok(()),
     }
 }
@@ -266,6 +273,6 @@ fn park(
         .map_err(|failure| failure.into_exception(py, "the channel"))
 }
 
-fn timed_out(py: Python<'_>) -> PyErr {
-    exception(py, Error::TimedOut, "the channel")
+fn timed_out(py: Python<'_>, script: &impl Script) -> PyErr {
+    errors::timed_out(py, &script.doing())
 }

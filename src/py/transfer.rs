@@ -63,6 +63,7 @@ pub(super) fn awaitable<'py>(
     job: Job,
     timeout: Option<f64>,
 ) -> PyResult<Bound<'py, Transfer>> {
+    stream.get().check_free(stream.py())?;
     let progress = Arc::clone(job.transfer.progress());
     let wait = Wait::new(convert::timeout(timeout)?);
     let moving = Moving::new(stream.clone().unbind(), job, wait);
@@ -227,7 +228,7 @@ impl Steps for Moving {
         self.advance(py).map_err(|failure| {
             let begun = self.turn.is_some();
             self.end(py, End::from(&failure));
-            let error = failure.into_exception(py, "the stream");
+            let error = self.stream.get().exception(py, failure, self.job.transfer.direction());
             if begun {
                 errors::with_progress(py, error, self.job.transfer.progress())
             } else {

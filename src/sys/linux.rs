@@ -11,9 +11,10 @@ use socket2::{SockAddr, SockAddrStorage};
 use super::Credentials;
 use super::unix::{getsockopt, retry, setsockopt};
 
-/// Where `struct tcp_info` has the state, and the count of bytes (linux/tcp.h).
+/// Where `struct tcp_info` has the state, and the counts of bytes and segments (linux/tcp.h).
 const TCPI_STATE: usize = 0;
 const TCPI_BYTES_RECEIVED: std::ops::Range<usize> = 128..136;
+const TCPI_SEGS_IN: std::ops::Range<usize> = 140..144;
 
 /// The state of a connection in which the kernel is done with it (tcp_states.h).
 const TCP_CLOSE: u8 = 7;
@@ -26,6 +27,16 @@ pub fn received_in_all(socket: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&info[TCPI_BYTES_RECEIVED]);
     Ok((info[TCPI_STATE] == TCP_CLOSE).then(|| u64::from_ne_bytes(bytes)))
+}
+
+/// Whether a TCP socket had a connection of which nothing is left (TCP_INFO, tcp(7)). One that was
+/// refused has got a single segment, which says so.
+pub fn was_connected(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut info = [0; TCPI_SEGS_IN.end];
+    getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info)?;
+    let mut segments = [0; 4];
+    segments.copy_from_slice(&info[TCPI_SEGS_IN]);
+    Ok(info[TCPI_STATE] == TCP_CLOSE && u32::from_ne_bytes(segments) > 1)
 }
 
 /// Send up to `count` bytes of `file` from `offset` (sendfile(2)); 0 at the end of the file.

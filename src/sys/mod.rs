@@ -16,6 +16,7 @@ mod unix;
 pub use event::Event;
 pub use linux::{
     accept, peer_credentials, received_in_all, send_file, set_keepalive_idle, set_time_slice,
+    was_connected,
 };
 pub use map::{HUGE_PAGE, Mapping};
 pub use peer::{

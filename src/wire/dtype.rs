@@ -168,7 +168,14 @@ fn structure(fields: &Map<String, Value>, depth: usize) -> Result<Layout, WireEr
     let list = |key| fields.get(key).and_then(Value::as_array).ok_or_else(wrong);
     let (names, formats, offsets) = (list("names")?, list("formats")?, list("offsets")?);
     let itemsize = fields.get("itemsize").and_then(Value::as_u64).ok_or_else(wrong)?;
-    if fields.len() != 4 || names.len() != formats.len() || names.len() != offsets.len() {
+    // NumPy's own mark, which says nothing of where the fields are.
+    let is_marked = match fields.get("aligned") {
+        None => false,
+        Some(Value::Bool(true)) => true,
+        Some(_) => return Err(wrong()),
+    };
+    let keys = 4 + usize::from(is_marked);
+    if fields.len() != keys || names.len() != formats.len() || names.len() != offsets.len() {
         return Err(wrong());
     }
     if itemsize > MAX_ITEMSIZE {
@@ -244,6 +251,20 @@ mod tests {
         for text in texts {
             assert_eq!(itemsize(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_structure_may_be_marked_as_aligned_and_in_no_other_way() {
+        let marked = |mark: &str| {
+            itemsize(&format!(
+                r#"{{"names":["a"],"formats":["<f8"],"offsets":[0],"itemsize":8,{mark}}}"#
+            ))
+        };
+        assert_eq!(marked(r#""aligned":true"#), Some(8));
+        assert_eq!(marked(r#""aligned":false"#), None);
+        assert_eq!(marked(r#""aligned":1"#), None);
+        assert_eq!(marked(r#""align":true"#), None);
+        assert_eq!(marked(r#""titles":["A"]"#), None);
     }
 
     #[test]

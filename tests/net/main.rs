@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use pinwire::engine;
 use pinwire::mem::{Access, Copying, Cursor, Region, Runs};
 use pinwire::net::{
-    Address, ConnectError, Direction, Error, Goal, Opened, Options, Payload, Race, Socket, State,
+    Address, Direction, Error, Goal, OpenError, Opened, Options, Payload, Race, Socket, State,
     Step, Torn, Transfer, UnixName,
 };
 
@@ -44,7 +44,7 @@ fn pair() -> (Arc<Socket>, UnixStream) {
 #[derive(Debug)]
 enum Failure {
     Core(Error),
-    Connect(ConnectError),
+    Connect(OpenError),
 }
 
 impl From<Error> for Failure {
@@ -53,8 +53,8 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<ConnectError> for Failure {
-    fn from(error: ConnectError) -> Failure {
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
         Failure::Connect(error)
     }
 }

@@ -1,12 +1,17 @@
-"""What a process may do to itself, or have done to it, so that others cannot read its memory."""
+"""What a process may do to itself, or have done to it, so that others cannot read its memory, or it
+finds a system without something."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
+import socket
+import struct
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,14 +20,17 @@ PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 4, 22, 38
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 SECCOMP_MODE_FILTER, SECCOMP_RET_ERRNO, SECCOMP_RET_ALLOW = 2, 0x50000, 0x7FFF0000
 LOAD_NUMBER, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 CAPABILITIES_VERSION, CAP_SYS_PTRACE = 0x20080522, 19
 
-# Of the machine: process_vm_readv, seccomp, capget, capset.
-READ_PROCESS, SECCOMP, CAPGET, CAPSET = {
-    "x86_64": (310, 317, 125, 126),
-    "aarch64": (270, 277, 90, 91),
+# Of the machine: process_vm_readv, seccomp, capget, capset, socket.
+READ_PROCESS, SECCOMP, CAPGET, CAPSET, SOCKET = {
+    "x86_64": (310, 317, 125, 126, 41),
+    "aarch64": (270, 277, 90, 91, 198),
 }[os.uname().machine]
+NUMBER, FIRST_ARGUMENT = 0, 16  # where a filter finds them (struct seccomp_data)
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -46,27 +54,66 @@ def _check(result: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def _filter(number: int) -> _Program:
+def _filter(number: int) -> Any:
     """Have process_vm_readv(2) fail with this error."""
-    instructions = (_Instruction * 4)(
-        (LOAD_NUMBER, 0, 0, 0),
+    return (_Instruction * 4)(
+        (LOAD_NUMBER, 0, 0, NUMBER),
         (JUMP_IF_EQUAL, 0, 1, READ_PROCESS),
         (RETURN, 0, 0, SECCOMP_RET_ERRNO | number),
         (RETURN, 0, 0, SECCOMP_RET_ALLOW),
     )
-    return _Program(len(instructions), instructions)
+
+
+def _program(instructions: Any) -> Any:
+    return ctypes.byref(_Program(len(instructions), instructions))
+
+
+def _forbid_in_process_by(instructions: Any) -> None:
+    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    program = _program(instructions)
+    _check(_libc.syscall(SECCOMP, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, program))
+
+
+def _have_no_ipv6() -> None:
+    """As on a kernel without it: socket(2) fails."""
+    _forbid_in_process_by(
+        (_Instruction * 6)(
+            (LOAD_NUMBER, 0, 0, NUMBER),
+            (JUMP_IF_EQUAL, 0, 3, SOCKET),
+            (LOAD_NUMBER, 0, 0, FIRST_ARGUMENT),
+            (JUMP_IF_EQUAL, 0, 1, socket.AF_INET6),
+            (RETURN, 0, 0, SECCOMP_RET_ERRNO | errno.EAFNOSUPPORT),
+            (RETURN, 0, 0, SECCOMP_RET_ALLOW),
+        )
+    )
+
+
+def _disable_ipv6() -> None:
+    """As its administrator may, on a network of this process's own."""
+    _unshare(CLONE_NEWNET)
+    request = bytearray(struct.pack("16sh14x", b"lo", 0))
+    with socket.socket() as sock:
+        fcntl.ioctl(sock, SIOCGIFFLAGS, request)
+        struct.pack_into("h", request, 16, struct.unpack_from("h", request, 16)[0] | IFF_UP)
+        fcntl.ioctl(sock, SIOCSIFFLAGS, request)
+    Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
+
+
+def _hide_proc() -> None:
+    """As in a container that has none."""
+    _unshare(CLONE_NEWNS)
+    _check(_libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
+    _check(_libc.mount(b"none", b"/proc", b"tmpfs", 0, None))
 
 
 def _forbid_in_thread(number: int) -> None:
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    program = ctypes.byref(_filter(number))
+    program = _program(_filter(number))
     _check(_libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0))
 
 
 def _forbid_in_process(number: int) -> None:
-    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    program = ctypes.byref(_filter(number))
-    _check(_libc.syscall(SECCOMP, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, program))
+    _forbid_in_process_by(_filter(number))
 
 
 def _become_nobody() -> None:
@@ -113,6 +160,9 @@ WAYS: dict[str, Callable[[], None]] = {
     "pid namespace": _enter_pid_namespace,
     "network namespace": lambda: _unshare(CLONE_NEWNET),
     "user namespace": lambda: _unshare(CLONE_NEWUSER),
+    "no /proc": _hide_proc,
+    "no IPv6": _have_no_ipv6,
+    "IPv6 disabled": _disable_ipv6,
 }
 
 

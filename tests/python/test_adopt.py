@@ -8,9 +8,10 @@ import errno
 import os
 import socket
 import ssl
+import struct
 
 import pytest
-from support import BIG, Call, is_open, pattern, received, received_blocking, waiting
+from support import BIG, Call, is_open, pattern, received, received_blocking, wait_until, waiting
 
 import pinwire
 import pinwire.blocking
@@ -257,3 +258,67 @@ def test_from_socket_when_taken_over_then_addresses_are_the_sockets(take):
         assert (stream.local_address, stream.peer_address) == (local, peer)
         assert stream.peer_credentials is None
         stream.abort()
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def reset_after(request):
+    """A socket to which its peer has sent these bytes, and then a reset."""
+    family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
+    with socket.create_server((request.param, 0), family=family) as server:
+
+        def make(data):
+            with socket.create_connection(server.getsockname()[:2]) as peer:
+                sock, _ = server.accept()
+                peer.sendall(data)
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            wait_until(lambda: is_reset(sock))
+            return sock
+
+        yield make
+
+
+def is_reset(sock):
+    """Whether the kernel does not say any more who its peer is."""
+    try:
+        sock.getpeername()
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
+
+
+@pytest.mark.parametrize("data", [b"last words", b""])
+def test_from_socket_when_the_peer_has_reset_it_then_what_it_sent_comes(run, reset_after, data):
+    async def main():
+        async with pinwire.Stream.from_socket(reset_after(data)) as stream:
+            assert stream.peer_address in ("tcp://0.0.0.0:0", "tcp://[::]:0")
+            assert await received(stream, len(data)) == data
+            with pytest.raises(ConnectionResetError):
+                await stream.recv_into(bytearray(1))
+
+    run(main())
+
+
+def test_blocking_from_socket_when_the_peer_has_reset_it_then_what_it_sent_comes(reset_after):
+    with pinwire.blocking.Stream.from_socket(reset_after(b"last words")) as stream:
+        assert received_blocking(stream, 10) == b"last words"
+        with pytest.raises(ConnectionResetError):
+            stream.recv_into(bytearray(1))
+
+
+def test_from_socket_when_it_was_refused_then_it_is_not_connected(take):
+    with socket.socket() as bound, socket.socket() as sock:
+        bound.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectionRefusedError):
+            sock.connect(bound.getsockname())
+        with pytest.raises(OSError, match=os.strerror(errno.ENOTCONN)) as caught:
+            take(sock)
+        assert caught.value.errno == errno.ENOTCONN
+
+
+def test_from_socket_when_the_name_has_another_class_meanwhile_then_older_sockets_are_taken(
+    take, monkeypatch
+):
+    left, right = socket.socketpair()
+    monkeypatch.setattr(socket, "socket", type("Mine", (socket.socket,), {}))
+    with left, right:
+        os.close(take(left).detach())

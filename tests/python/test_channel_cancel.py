@@ -133,6 +133,23 @@ def test_recv_into_when_interrupted_in_the_payload_then_another_gets_the_next_me
     aio.run(main())
 
 
+def test_recv_into_when_interrupted_then_another_view_of_the_same_memory_drops_the_message(aio):
+    async def main():
+        async with aio.raw() as (sock, channel):
+            out = bytearray(len(PAYLOAD))
+            view = memoryview(out)
+            sock.sendall(hello() + FRAME[:-1])
+            task = asyncio.ensure_future(channel.recv_into(view))
+            await taken(channel, HELLO_LEN + len(FRAME) - 1, task)
+            await cancelled(task)
+            sock.sendall(FRAME[-1:] + FRAME)
+            message = await channel.recv_into(memoryview(out))
+            assert bytes(message.parts[0]) == PAYLOAD
+            assert channel.stats().messages_skipped == 1
+
+    aio.run(main())
+
+
 @pytest.mark.parametrize("name", NEXT)
 def test_recv_into_when_interrupted_before_the_payload_then_any_gets_the_message(name, aio):
     async def main():

@@ -8,6 +8,7 @@ import math
 import types
 
 import numpy as np
+import pandas as pd
 import pytest
 from channels import exchange
 
@@ -47,6 +48,7 @@ SAME_AS = {
     "numpy-float": ({"a": np.float32(0.5), "b": np.float64(0.1)}, {"a": 0.5, "b": 0.1}),
     "numpy-bool": ({"a": np.True_}, {"a": True}),
     "numpy-str": ({"a": np.str_("x"), "b": np.bytes_(b"y")}, {"a": "x", "b": b"y"}),
+    "numpy-0d": ({"a": np.array(1.5), "b": np.array(7)}, {"a": 1.5, "b": 7}),
     "numpy-key": ({np.int64(5): 1}, {5: 1}),
 }
 REFUSED = {
@@ -58,6 +60,14 @@ REFUSED = {
     "set": {"a": {1}},
     "complex": {"a": 1j},
     "array": {"a": np.arange(3)},
+    "array-of-one": {"a": np.ones(1)},
+    "array-of-one-in-two-dimensions": {"a": [np.ones((1, 1))]},
+    "array-of-none": {"a": np.ones(0)},
+    "array-as-key": {"a": {"b": np.ones(1, "i4")}},
+    "series-of-one": {"a": pd.Series([1.5])},
+    "masked": {"a": np.ma.masked},
+    "masked-item": {"a": np.ma.array(1.5, mask=True)},
+    "long-double": {"a": np.longdouble(1.5)},
     "datetime": {"a": np.datetime64("2026-01-01")},
     "type": {"a": int},
     "container-as-key": {(1, 2): 1},

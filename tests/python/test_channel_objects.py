@@ -94,6 +94,26 @@ def test_arrays_when_within_an_object_then_they_arrive_writable(channels):
     channels.run(main())
 
 
+def test_arrays_when_read_only_at_the_sender_then_they_arrive_so(face):
+    async def main():
+        async with face.pair(allow_pickle=True) as (client, server):
+            sent = noise_array((3000,), "u1")
+            sent.flags.writeable = False
+            got, writable = await exchange_object(client, server, [sent, sent.copy()])
+            assert got.tobytes() == writable.tobytes() == sent.tobytes()
+            assert (got.flags.writeable, writable.flags.writeable) == (False, True)
+
+    face.run(main())
+
+
+def test_array_of_pyarrow_when_its_pickle_lies_about_the_size_then_pyarrow_believes_it():
+    # The page on security says so: nothing of ours can tell.
+    buffers = []
+    pickled = pickle.dumps(pa.array(range(1000)), protocol=5, buffer_callback=buffers.append)
+    array = pickle.loads(pickled, buffers=[bytes(8) for _ in buffers])
+    assert (len(array), array.buffers()[1].size) == (1000, 8)
+
+
 # Around the sizes at which the memory of buffers is made in another way.
 @pytest.mark.parametrize("nbytes", [0, 1, 16383, 16384, 16385, 4 * 2**20 - 1, 4 * 2**20])
 def test_array_when_of_any_size_within_an_object_then_it_arrives_writable(nbytes, face):

@@ -267,7 +267,7 @@ LIES = {
     "another-network": (host(network=END), SAME_HOST, ELSEWHERE),
     "no-host": (b"", SAME_HOST, ELSEWHERE),
     "unknown-extension": (b"\7\0\2\0ab", SAME_HOST, ELSEWHERE),
-    "no-flag": (host(), 0, "the peer has it off"),
+    "no-flag": (host(), 0, "the peer has it off, or no /proc to know its host by"),
     # The last one of several is believed.
     "two-hosts": (host() + host(boot=bytes(16)), SAME_HOST, ELSEWHERE),
 }

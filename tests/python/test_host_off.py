@@ -13,10 +13,11 @@ from support import PATIENCE, finish, start_program
 
 import pinwire
 
+PEER_OFF = "the peer has it off, or no /proc to know its host by"
 REASONS = [
     ("off", "off", "off", "off"),
-    ("off", "auto", "off", "the peer has it off"),
-    ("auto", "off", "the peer has it off", "off"),
+    ("off", "auto", "off", PEER_OFF),
+    ("auto", "off", PEER_OFF, "off"),
 ]
 
 

@@ -6,11 +6,13 @@ import asyncio
 import io
 import mmap
 import sys
+import types
 from multiprocessing.shared_memory import SharedMemory
 
 import ml_dtypes
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from exporters import (
@@ -36,23 +38,57 @@ RECEIVES = ["recv_into", "recv_exactly_into", "recv_buffers_into"]
 CALLS = pytest.mark.parametrize("call", SENDS + RECEIVES)
 
 
+TYPED = r"\.to_numpy\(dtype=.*Channel\.send_object"
+
+
+class Rows:
+    """What a file of arrays gives: an array to NumPy, and rows to whoever iterates."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.zeros((2, 2), dtype)
+
+    def __iter__(self):
+        return iter(np.zeros((2, 2)))
+
+
 # name -> how to make it, and what the TypeError has to name.
 NO_EXPORTERS = {
     "str": (lambda: "text", r"\.encode\(\)"),
     "np.str_": (lambda: np.str_("text"), r"\.encode\(\)"),
-    "list": (lambda: [1, 2], "numpy.asarray.*send_buffers"),
-    "tuple": (lambda: (b"a", b"b"), "numpy.asarray.*send_buffers"),
+    "list": (lambda: [1, 2], r"numpy.asarray.*Channel\.send .*Stream\.send_buffers"),
+    "tuple": (lambda: (b"a", b"b"), r"numpy.asarray.*Channel\.send .*Stream\.send_buffers"),
     "object": (object, "buffer protocol"),
-    "dict": (lambda: {"a": 1}, "buffer protocol"),
+    "dict": (lambda: {"a": 1}, "list of its values.*meta"),
+    "mapping": (lambda: types.MappingProxyType({b"a": b"b"}), "list of its values.*meta"),
+    "set": (lambda: {b"a"}, "no order"),
+    "frozenset": (lambda: frozenset([b"a"]), "no order"),
+    "keys": (lambda: {b"a": 1}.keys(), "no order"),
     "series": (lambda: pd.Series([1.0]), r"\.to_numpy\(\)"),
     "index": (lambda: pd.RangeIndex(3), r"\.to_numpy\(\)"),
-    "extension-array": (lambda: pd.array([1, None]), r"\.to_numpy\(\)"),
-    "frame": (lambda: pd.DataFrame({"a": [1]}), r"to_numpy.*Channel\.send_object"),
-    "arrow-table": (lambda: pa.table({"a": [1]}), r"Channel\.send_object"),
-    "arrow-batch": (lambda: pa.record_batch({"a": [1]}), r"Channel\.send_object"),
+    "series-of-objects": (lambda: pd.Series(["a"], dtype=object), TYPED),
+    "series-of-text": (lambda: pd.Series(["a"], dtype="string"), TYPED),
+    "series-of-categories": (lambda: pd.Series(["a"], dtype="category"), TYPED),
+    "polars-series": (lambda: pl.Series([1.5]), r"\.to_numpy\(\)"),
+    "polars-series-of-text": (lambda: pl.Series(["a"]), r"\.cast\(\).*Channel\.send_object"),
+    "index-of-objects": (lambda: pd.Index([1, "a"]), TYPED),
+    "extension-array": (lambda: pd.array([1, None]), TYPED),
+    "frame": (lambda: pd.DataFrame({"a": [1]}), r"to_numpy.*Channel\.send_object$"),
+    "arrow-table": (lambda: pa.table({"a": [1]}), r"Channel\.send_object$"),
+    "arrow-batch": (lambda: pa.record_batch({"a": [1]}), r"Channel\.send_object$"),
     "arrow-chunks": (lambda: pa.chunked_array([[1], [2]]), "to_numpy"),
     "bytes-io": (lambda: io.BytesIO(b"abc"), r"\.getbuffer\(\)"),
     "image": (lambda: Image.new("L", (3, 3)), "numpy.asarray"),
+    "rows": (Rows, "numpy.asarray"),
+    "lines": (lambda: io.TextIOWrapper(io.BytesIO(b"a")), "send_file"),
+}
+# Arrays whose memory is not all there is to them.
+MASKED = {
+    "array": lambda: np.ma.array([1.0, 2.0], mask=[True, False]),
+    "no-mask": lambda: np.ma.array([1.0, 2.0]),
+    "records": lambda: np.ma.array([(1, 2)], dtype="i4,i4", mask=[(True, False)]),
+    "record": lambda: np.ma.array([(1, 2)], dtype="i4,i4", mask=[(True, False)])[0],
+    "constant": lambda: np.ma.masked,
+    "subclass": lambda: np.ma.array([1.0]).view(type("Mine", (np.ma.MaskedArray,), {})),
 }
 READ_ONLY = {name: lambda make=make: make(noise(600)) for name, make in SEND_ONLY.items()} | {
     "strided": lambda: np.frombuffer(b"abcdefgh", "u1")[::2],
@@ -104,6 +140,26 @@ def test_transfer_when_object_exports_no_memory_then_type_error_names_the_way_ou
 ):
     make, way_out = NO_EXPORTERS[name]
     refused(call, make(), TypeError, way_out)
+
+
+@CALLS
+@pytest.mark.parametrize("name", MASKED)
+def test_transfer_when_array_is_masked_then_type_error_names_the_ways(refused, call, name):
+    refused(call, MASKED[name](), TypeError, r"\.filled\(\).*getmaskarray.*send_object.*\.data")
+
+
+@SOCKETPAIR
+def test_send_buffer_when_values_were_given_a_type_as_the_refusal_says_then_they_travel(
+    blocking_pair,
+):
+    nan = float("nan")
+    values = [
+        (pd.Series(["ab", "c"], dtype=object).to_numpy(dtype="U16"), 128),
+        (pd.array([1, None]).to_numpy(dtype="float64", na_value=nan), 16),
+        (pd.Index([1, 2.5], dtype=object).to_numpy(dtype="float64"), 16),
+    ]
+    for array, nbytes in values:
+        assert blocking_pair[0].send_buffer(array) == nbytes
 
 
 @CALLS
@@ -186,8 +242,15 @@ def test_vector_when_given_one_buffer_then_type_error_names_the_single_call(
     [
         (pd.DataFrame({"a": [1.0]}), "to_numpy"),
         (pd.Series([1.0]), "to_numpy"),
+        ({b"a": b"b"}, "list of its values"),
+        ({b"a"}, "no order"),
+        ({b"a": b"b"}.keys(), "no order"),
+        (pa.record_batch({"a": [1]}), r"list of its columns.*Channel\.send_object"),
+        (pa.table({"a": [1]}), r"list of its columns.*Channel\.send_object"),
+        (Rows(), "numpy.asarray"),
+        (io.BytesIO(b"a\nb"), r"\.getbuffer\(\)"),
     ],
-    ids=["frame", "series"],
+    ids=["frame", "series", "dict", "set", "keys", "batch", "table", "rows", "lines"],
 )
 def test_vector_when_given_no_list_of_buffers_then_the_way_out_is_that_of_the_whole(
     blocking_pair, call, thing, way_out

@@ -68,6 +68,7 @@ def ways(peer_hello=HELLO, said=b"", refusal=0, same_host="auto"):
 
 
 UNTRIED = ("unix", "untried")
+PEER_OFF = "the peer has it off, or no /proc to know its host by"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ UNTRIED = ("unix", "untried")
     [
         ({"said": answer(1)}, UNTRIED, ("same-host", "in use")),
         ({"same_host": "off"}, ("unix", "off"), ("unix", "off")),
-        ({"peer_hello": hello()}, UNTRIED, ("unix", "the peer has it off")),
+        ({"peer_hello": hello()}, UNTRIED, ("unix", PEER_OFF)),
         ({"peer_hello": hello(flags=2)}, UNTRIED, ("unix", "the peer is on another host")),
         (
             {"said": answer(1, 3, errno.EPERM)},

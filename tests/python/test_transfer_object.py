@@ -337,3 +337,39 @@ def test_transfer_when_forwarded_by_python_code_then_a_close_meanwhile_ends_it(r
                 await asyncio.wait_for(await_it(Forwarded(server)), 2)
 
     run(main())
+
+
+def end_of(transfer):
+    """The exception that a transfer ends with, which somebody who drives it by hand gets."""
+    try:
+        while True:
+            assert next(transfer) is None  # a turn of the loop, which goes without it here
+    except StopIteration as stop:
+        return stop
+
+
+@pytest.mark.parametrize("change", ["value", "value-to-one-that-is-equal", "args", "kept"])
+def test_await_when_somebody_changed_the_end_of_an_earlier_one_then_the_result_is_its_own(
+    run, change
+):
+    async def main():
+        one, two = pinwire.socketpair()
+        async with one, two:
+            kept = []
+            for size in (3, 70_000):
+                for _ in range(3):
+                    stop = end_of(one.send_buffer(bytes(size)))
+                    assert stop.value == size
+                    if change == "args":
+                        stop.args = ("poison",)
+                    elif change == "kept":
+                        kept.append(stop)
+                    else:
+                        stop.value = "poison" if change == "value" else float(size)
+                    del stop
+                    result = await one.send_buffer(bytes(size))
+                    assert (type(result), result) == (int, size)
+                    assert await two.recv_exactly_into(bytearray(2 * size)) == 2 * size
+            assert all(stop.value in (3, 70_000) for stop in kept)
+
+    run(main())

@@ -304,6 +304,9 @@ DTYPES = {
     '{"names":["id","xy"],"formats":["<u4",["<f8",[2]]],"offsets":[0,4],"itemsize":20}': np.zeros(
         2, STRUCTURE
     ),
+    '{"names":["a","b"],"formats":["|u1","<f8"],"offsets":[0,8],"itemsize":16,"aligned":true}': (
+        np.zeros(2, np.dtype([("a", "u1"), ("b", "<f8")], align=True))
+    ),
 }
 
 

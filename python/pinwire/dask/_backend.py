@@ -150,7 +150,7 @@ class Listener(BaseListener, RequireEncryptionMixin):
             if (oldest := self._greeting.arrive(comm)) is not None:
                 oldest.abort()
             try:
-                async with bounded(HANDSHAKE_TIMEOUT):
+                async with bounded(HANDSHAKE_TIMEOUT, "the handshake"):
                     await self.on_connection(comm)
             finally:
                 self._greeting.greeted(comm)

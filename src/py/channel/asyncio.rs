@@ -43,10 +43,11 @@ impl Channel {
     #[new]
     #[pyo3(signature = (stream, /, **options))]
     fn new(
-        stream: &Bound<'_, Stream>,
+        stream: &Bound<'_, PyAny>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Channel>> {
-        let base = BaseChannel::new(stream.as_super(), Options::new(options)?);
+        let stream = BaseChannel::stream_of::<Stream>(stream, "pinwire", "pinwire.blocking")?;
+        let base = BaseChannel::new(stream.as_super(), Options::new(options)?)?;
         Ok(PyClassInitializer::from(base).add_subclass(Channel))
     }
 

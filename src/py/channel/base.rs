@@ -2,7 +2,8 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use pyo3::exceptions::PyConnectionAbortedError;
+use pyo3::PyTypeCheck;
+use pyo3::exceptions::{PyConnectionAbortedError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -72,13 +73,17 @@ pub(super) struct Counters {
 
 impl BaseChannel {
     /// Over a stream, to which it says hello if that takes it at once; later otherwise.
-    pub(super) fn new(stream: &Bound<'_, BaseStream>, options: Options) -> BaseChannel {
+    pub(super) fn new(stream: &Bound<'_, BaseStream>, options: Options) -> PyResult<BaseChannel> {
+        stream.get().take_over(stream.py())?;
         let (reason, host) = if !options.same_host {
             (Some("off"), None)
         } else if !stream.get().socket().stays_here() {
             (Some("the peer is on another host"), None)
         } else {
-            (None, here())
+            match here() {
+                None => (Some("this process has no /proc to know its host by"), None),
+                host => (None, host),
+            }
         };
         let route = Arc::new(Route::new(reason, host.is_some()));
         stream.get().attach(stream.py(), Arc::clone(&route) as Arc<dyn Attached>);
@@ -98,7 +103,23 @@ impl BaseChannel {
             pool: Pool::shared(),
         };
         channel.say_hello();
-        channel
+        Ok(channel)
+    }
+
+    /// The stream that a channel of a face is to have.
+    pub(super) fn stream_of<'a, 'py, S: PyTypeCheck>(
+        stream: &'a Bound<'py, PyAny>,
+        face: &str,
+        other: &str,
+    ) -> PyResult<&'a Bound<'py, S>> {
+        stream.cast().or_else(|_| {
+            let found = stream.get_type().fully_qualified_name()?;
+            let text = format!("{face}.Channel takes a {face}.Stream, not {found}");
+            Err(PyTypeError::new_err(match stream.cast::<BaseStream>() {
+                Ok(_) => format!("{text}, which is for {other}.Channel"),
+                Err(_) => text,
+            }))
+        })
     }
 
     pub(super) fn stream(&self) -> &Py<BaseStream> {

@@ -42,10 +42,12 @@ impl BlockingChannel {
     #[new]
     #[pyo3(signature = (stream, /, **options))]
     fn new(
-        stream: &Bound<'_, BlockingStream>,
+        stream: &Bound<'_, PyAny>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<BlockingChannel>> {
-        let base = BaseChannel::new(stream.as_super(), Options::new(options)?);
+        let stream =
+            BaseChannel::stream_of::<BlockingStream>(stream, "pinwire.blocking", "pinwire")?;
+        let base = BaseChannel::new(stream.as_super(), Options::new(options)?)?;
         Ok(PyClassInitializer::from(base).add_subclass(BlockingChannel))
     }
 

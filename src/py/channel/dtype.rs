@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyModuleNotFoundError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyMemoryView};
 use smallvec::SmallVec;
 
 use crate::py::dlpack::TensorPin;
@@ -35,6 +35,7 @@ pub(super) fn of(pin: &Pin, object: &Bound<'_, PyAny>) -> PyResult<Text> {
     };
     if let Some(text) = format.and_then(|format| simple(format, itemsize))
         && !is_time(pin, object)?
+        && !has_metadata(object)?
     {
         return Ok(text);
     }
@@ -55,6 +56,17 @@ pub(super) fn is_time(pin: &Pin, object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let Some(dtype) = object.getattr_opt(intern!(py, "dtype"))? else { return Ok(false) };
     let kind = dtype.getattr_opt(intern!(py, "kind"))?;
     Ok(kind.is_some_and(|kind| kind.extract::<char>().is_ok_and(|kind| matches!(kind, 'm' | 'M'))))
+}
+
+/// Whether its dtype has metadata, which no format tells of.
+fn has_metadata(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = object.py();
+    if object.is_exact_instance_of::<PyMemoryView>() {
+        return Ok(false); // To miss an attribute costs as much as a small transfer.
+    }
+    let Some(dtype) = object.getattr_opt(intern!(py, "dtype"))? else { return Ok(false) };
+    let metadata = dtype.getattr_opt(intern!(py, "metadata"))?;
+    Ok(metadata.is_some_and(|metadata| !metadata.is_none()))
 }
 
 /// The text of a format of one letter (PEP 3118), by far the most frequent ones.

@@ -121,7 +121,8 @@ impl Pinned {
     pub(super) fn check(&self, py: Python<'_>, header: &Header) -> PyResult<()> {
         let (have, need) = (self.pins.len(), header.parts.len());
         if have != need {
-            let text = format!("the message has {need} parts, and there is memory for {have}");
+            let parts = if need == 1 { "part" } else { "parts" };
+            let text = format!("the message has {need} {parts}, and there is memory for {have}");
             return Err(refused(py, text));
         }
         for (index, (part, (pin, object))) in self.each(py, header).enumerate() {

@@ -8,6 +8,7 @@ use pyo3::types::{
 };
 use rmpv::Value;
 
+use crate::py::buffer::is_masked;
 use crate::wire::meta::MAX_DEPTH;
 
 /// The `meta` argument of a call.
@@ -26,7 +27,6 @@ pub(super) fn from_python(meta: Option<&Bound<'_, PyAny>>) -> PyResult<Value> {
 }
 
 fn value(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
-    let py = object.py();
     if depth > MAX_DEPTH {
         return Err(PyValueError::new_err(format!("meta nests deeper than {MAX_DEPTH} levels")));
     }
@@ -61,9 +61,8 @@ fn value(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
         };
         let entries = mapping.items()?.iter().map(entry);
         Ok(Value::Map(entries.collect::<PyResult<_>>()?))
-    } else if object.hasattr(intern!(py, "dtype"))? && object.hasattr(intern!(py, "item"))? {
-        // A scalar of NumPy's; an array raises here unless it has one item.
-        value(&object.call_method0(intern!(py, "item"))?, depth + 1)
+    } else if let Some(item) = scalar(object)? {
+        value(&item, depth + 1)
     } else {
         Err(PyTypeError::new_err(format!(
             "meta takes None, bool, int, float, str, bytes, lists and mappings of these, not {}; \
@@ -71,6 +70,23 @@ fn value(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
             object.get_type().name()?
         )))
     }
+}
+
+/// The plain value of a scalar of NumPy's, or of an array without dimensions. An array that has
+/// some is none, however few its items are; nor is the one that is masked, or has no plain value.
+fn scalar<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = object.py();
+    let (dtype, item) = (intern!(py, "dtype"), intern!(py, "item"));
+    if !object.hasattr(dtype)? || !object.hasattr(item)? || is_masked(object)? {
+        return Ok(None);
+    }
+    match object.getattr(intern!(py, "ndim")).and_then(|ndim| ndim.extract::<usize>()) {
+        Ok(0) => {}
+        _ => return Ok(None),
+    }
+    let item = object.call_method0(item)?;
+    // What has none is its own item.
+    Ok((!item.get_type().is(object.get_type())).then_some(item))
 }
 
 /// The `meta` of a message: a dict, empty if there was none.

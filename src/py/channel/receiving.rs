@@ -10,7 +10,7 @@ use super::base::BaseChannel;
 use super::inbox::{Front, Inbox};
 use super::landing::Pinned;
 use super::want::{AtEnd, Want};
-use crate::net::{Error, Failure, Progress};
+use crate::net::{Direction, Error, Failure, Progress};
 use crate::py::base::BaseStream;
 use crate::py::errors::{exception, incomplete, is_ours, refused};
 use crate::py::script::{Alarm, Next, Script};
@@ -209,6 +209,10 @@ impl Script for Receiving {
 
     fn stream(&self) -> &Py<BaseStream> {
         self.channel.get().stream()
+    }
+
+    fn doing(&self) -> String {
+        self.stream().get().doing(Direction::Receive)
     }
 
     fn progress(&self) -> &Arc<Progress> {

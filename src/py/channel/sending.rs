@@ -12,9 +12,9 @@ use smallvec::SmallVec;
 use super::base::BaseChannel;
 use super::composing::cursor_over;
 use super::same_host::{Large, Offered, Turn};
-use crate::net::{Progress, State, Torn};
+use crate::net::{Direction, Progress, State, Torn};
 use crate::py::base::BaseStream;
-use crate::py::errors::{ends_the_connection, exception, refused};
+use crate::py::errors::{ends_the_connection, exception, is_ours, refused, timed_out};
 use crate::py::job::Job;
 use crate::py::payload::{Pin, Pins};
 use crate::py::queue::Place;
@@ -273,12 +273,29 @@ impl Script for Sending {
         }
     }
 
-    /// That the link has ended says that the peer is gone.
+    /// That the link has ended says that the peer is gone, and that nothing came by it in time what
+    /// it has not done.
     fn failed(&self, py: Python<'_>, error: PyErr) -> PyErr {
-        if self.phase == Phase::Listening && ends_the_connection(py, &error) {
-            return is_gone();
+        match self.phase {
+            Phase::Listening if ends_the_connection(py, &error) => is_gone(),
+            Phase::Listening if is_ours(py, &error, "TransferTimeoutError") => {
+                timed_out(py, &self.doing())
+            }
+            _ => error,
         }
-        error
+    }
+
+    fn doing(&self) -> String {
+        let channel = self.channel.get();
+        let doing = channel.stream().get().doing(Direction::Send);
+        match self.phase {
+            Phase::Waiting => format!("{doing}, behind other messages,"),
+            Phase::Offering | Phase::Listening => format!(
+                "{doing}, which has not received the message yet (it reads large ones from this \
+                 process's memory, see same_host),"
+            ),
+            _ => doing,
+        }
     }
 
     fn progress(&self) -> &Arc<Progress> {

@@ -320,7 +320,7 @@ fn options(channel: &BaseChannel) -> Options {
 /// Invite the peer, if its hello says that it is on this host.
 fn invite(theirs: &Hello) -> Stage {
     if !theirs.flags.has(Flags::SAME_HOST) {
-        return Stage::Socket("the peer has it off".into());
+        return Stage::Socket("the peer has it off, or no /proc to know its host by".into());
     }
     if theirs.host.is_none() || theirs.host != here() {
         let reason = "the peer is on another host, or in another network namespace";
