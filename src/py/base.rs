@@ -1,4 +1,4 @@
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::exceptions::{PyOSError, PyResourceWarning, PyTypeError};
@@ -9,7 +9,7 @@ use pyo3::types::{PyBytes, PyMemoryView, PyType};
 use super::convert;
 use super::errors::{exception, os_error, warn};
 use super::waiter::Waiter;
-use crate::net::{Direction, Socket};
+use crate::net::{Direction, Socket, SocketFd};
 use crate::sys;
 
 /// What the streams of both faces share: everything that never waits.
@@ -81,7 +81,7 @@ impl BaseStream {
         self.let_go(py, self.socket.handle().close());
     }
 
-    fn let_go(&self, py: Python<'_>, fd: Option<Arc<OwnedFd>>) {
+    fn let_go(&self, py: Python<'_>, fd: Option<Arc<SocketFd>>) {
         for waiter in self.waiters.iter().filter_map(|waiter| waiter.get()) {
             Waiter::retire(waiter.bind(py));
         }
@@ -89,7 +89,7 @@ impl BaseStream {
         self.end_attached(py);
     }
 
-    fn fd(&self, py: Python<'_>) -> PyResult<Arc<OwnedFd>> {
+    fn fd(&self, py: Python<'_>) -> PyResult<Arc<SocketFd>> {
         self.socket.fd().map_err(|error| exception(py, error, "the stream"))
     }
 

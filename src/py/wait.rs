@@ -1,4 +1,3 @@
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use super::convert;
 use super::event_loop::{callback, running_loop};
 use super::waiter::Waiter;
 use crate::engine::Flight;
-use crate::net::Handle;
+use crate::net::{Handle, SocketFd};
 
 /// The sleeps of one operation on a loop, and their deadline.
 pub(super) struct Wait {
@@ -46,7 +45,7 @@ impl Wait {
         py: Python<'_>,
         waiter: &Py<Waiter>,
         handle: &Handle,
-        fd: Arc<OwnedFd>,
+        fd: Arc<SocketFd>,
     ) -> PyResult<Py<PyAny>> {
         let event_loop = running_loop(py)?;
         let waiter = waiter.bind(py);

@@ -47,7 +47,7 @@ pub fn tell_senders(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
 
 /// The next packet without blocking: bytes that it has, which may be more than there is room for,
 /// and who has sent it, as far as `tell_senders` was asked for. The user is the real one. Of
-/// descriptors that come with it none is kept.
+/// descriptors that come with it none is kept: they are closed here, by whatever that takes.
 pub fn receive_packet(
     fd: BorrowedFd<'_>,
     into: &mut [u8],

@@ -1,4 +1,4 @@
-"""What a process may do to itself, or have done to it, so that others cannot read its memory."""
+"""What a process may do to itself, or have done to it, so that the kernel refuses it something."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ LOAD_NUMBER, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 CAPABILITIES_VERSION, CAP_SYS_PTRACE = 0x20080522, 19
 
-# Of the machine: process_vm_readv, seccomp, capget, capset.
-READ_PROCESS, SECCOMP, CAPGET, CAPSET = {
-    "x86_64": (310, 317, 125, 126),
-    "aarch64": (270, 277, 90, 91),
+SO_PASSRIGHTS = 83
+
+# Of the machine: process_vm_readv, seccomp, capget, capset, setsockopt, getsockopt.
+READ_PROCESS, SECCOMP, CAPGET, CAPSET, SETSOCKOPT, GETSOCKOPT = {
+    "x86_64": (310, 317, 125, 126, 54, 55),
+    "aarch64": (270, 277, 90, 91, 208, 209),
 }[os.uname().machine]
+OPTION = 16 + 2 * 8  # where a filter finds the low half of the third argument
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -55,6 +58,22 @@ def _filter(number: int) -> _Program:
         (RETURN, 0, 0, SECCOMP_RET_ALLOW),
     )
     return _Program(len(instructions), instructions)
+
+
+def _become_older_kernel() -> None:
+    """As before Linux 6.16: no socket can refuse descriptors."""
+    instructions = (_Instruction * 7)(
+        (LOAD_NUMBER, 0, 0, 0),
+        (JUMP_IF_EQUAL, 1, 0, SETSOCKOPT),
+        (JUMP_IF_EQUAL, 0, 3, GETSOCKOPT),
+        (LOAD_NUMBER, 0, 0, OPTION),
+        (JUMP_IF_EQUAL, 0, 1, SO_PASSRIGHTS),
+        (RETURN, 0, 0, SECCOMP_RET_ERRNO | errno.ENOPROTOOPT),
+        (RETURN, 0, 0, SECCOMP_RET_ALLOW),
+    )
+    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    program = ctypes.byref(_Program(len(instructions), instructions))
+    _check(_libc.syscall(SECCOMP, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, program))
 
 
 def _forbid_in_thread(number: int) -> None:
@@ -109,6 +128,7 @@ WAYS: dict[str, Callable[[], None]] = {
     "undumpable": lambda: _set_dumpable(0),
     "EPERM": lambda: _forbid_in_process(errno.EPERM),
     "ENOSYS": lambda: _forbid_in_process(errno.ENOSYS),
+    "older kernel": _become_older_kernel,
     "EPERM in the thread": lambda: _forbid_in_thread(errno.EPERM),
     "pid namespace": _enter_pid_namespace,
     "network namespace": lambda: _unshare(CLONE_NEWNET),

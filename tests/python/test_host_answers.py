@@ -100,8 +100,11 @@ def test_an_answer_when_descriptors_come_with_it_then_they_are_closed(face):
     async def main() -> None:
         async with standing(face) as (_, link, number, sending, _):
             before = descriptors()
-            socket.send_fds(link, [answer(number, PROGRESS)], [link.fileno()])
-            socket.send_fds(link, [answer(number, DONE)], [link.fileno()] * 5)
+            for packet, count in ((answer(number, PROGRESS), 1), (answer(number, DONE), 5)):
+                try:
+                    socket.send_fds(link, [packet], [link.fileno()] * count)
+                except PermissionError:  # since Linux 6.16
+                    link.send(packet)
             assert await sending == SIZE
             assert descriptors() <= before
 

@@ -1,7 +1,7 @@
 //! Who is at the other end of a link, by the kernel's word.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use crate::sys::{self, Credentials};
 
@@ -14,7 +14,7 @@ pub(super) fn our_user() -> io::Result<u32> {
 
 /// Who connected, or listens, at the other end: of our own user, and in a pid namespace where it
 /// has a number.
-pub(super) fn peer(fd: &OwnedFd) -> io::Result<Credentials> {
+pub(super) fn peer(fd: &impl AsFd) -> io::Result<Credentials> {
     let peer = sys::peer_credentials(fd.as_fd())?;
     // We may have rights that the peer has not, and it could become a program that it may not read
     // (execve(2) of a set-user-ID file): nobody is to have us read it for him.
@@ -31,7 +31,7 @@ pub(super) fn is_from(peer: &Credentials, from: Option<Credentials>) -> bool {
 
 /// Half of the descriptors that this process may have are left to those who cannot do without: an
 /// error if this one is of that half.
-pub(super) fn is_spare(fd: &OwnedFd) -> io::Result<()> {
+pub(super) fn is_spare(fd: &impl AsRawFd) -> io::Result<()> {
     let is_spare = (fd.as_raw_fd() as u64) < sys::descriptor_limit() / 2;
     if is_spare { Ok(()) } else { Err(errno(libc::EMFILE)) }
 }

@@ -9,7 +9,7 @@ use super::board::OurBoard;
 use super::credentials::{is_from, is_spare, peer};
 use super::invited::address;
 use crate::net::socket::Opened;
-use crate::net::{Options, Socket};
+use crate::net::{Options, Socket, SocketFd};
 use crate::sys::{self, Credentials};
 use crate::wire::{
     Answer, BOARD_LEN, Board, ByLink, Invitation, Join, Offer, Part, Place, Verdict, WELCOME_LEN,
@@ -75,7 +75,8 @@ impl Link {
         let said = join(&fd, invitation, place);
         let (peer, board) = joined?;
         said?;
-        Link::new(fd, peer, board, None, options)
+        // It is of our own user.
+        Link::new(fd.into_inner(), peer, board, None, options)
     }
 
     /// Say that this end does not follow an invitation, so that nobody waits for it.
@@ -257,15 +258,16 @@ impl From<Lapse> for Unread {
 }
 
 /// Go where an invitation leads.
-fn visit(invitation: &Invitation) -> io::Result<OwnedFd> {
+fn visit(invitation: &Invitation) -> io::Result<SocketFd> {
     let socket = RawSocket::new(Domain::UNIX, Type::SEQPACKET.nonblocking(), None)?;
     // Before anything can have come.
     sys::tell_senders(socket.as_fd(), true)?;
+    let refuses_descriptors = sys::refuse_descriptors(socket.as_fd()).is_ok();
     socket.connect(&address(invitation)?)?;
-    Ok(socket.into())
+    Ok(SocketFd::shared(socket.into(), refuses_descriptors))
 }
 
-fn join(fd: &OwnedFd, invitation: &Invitation, place: Result<Place, i32>) -> io::Result<()> {
+fn join(fd: &SocketFd, invitation: &Invitation, place: Result<Place, i32>) -> io::Result<()> {
     let place = place.map_err(|errno| errno as u64);
     let join = Join { secret: invitation.secret, place };
     sys::send_bytes(fd.as_fd(), &join.encode()).map(drop)
