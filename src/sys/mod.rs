@@ -20,8 +20,8 @@ pub use linux::{
 };
 pub use map::{HUGE_PAGE, Mapping};
 pub use peer::{
-    boot_id, network_namespace, peek, process_user, random, read_process, receive_packet,
-    tell_senders,
+    boot_id, is_gone, network_namespace, peek, proc_is_ours, process_user, random, read_process,
+    receive_packet, tell_senders,
 };
 pub use process::{descriptor_limit, effective_user, forks, in_main_thread, overflow_user};
 pub use unix::{

@@ -16,6 +16,7 @@ SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 SECCOMP_MODE_FILTER, SECCOMP_RET_ERRNO, SECCOMP_RET_ALLOW = 2, 0x50000, 0x7FFF0000
 LOAD_NUMBER, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+CLONE_NEWNS, MS_REC, MS_PRIVATE, PR_SET_KEEPCAPS, SOMEBODY = 0x20000, 1 << 14, 1 << 18, 8, 65533
 CAPABILITIES_VERSION, CAP_SYS_PTRACE = 0x20080522, 19
 
 SO_PASSRIGHTS = 83
@@ -95,6 +96,32 @@ def _become_nobody() -> None:
     _set_dumpable(1)  # what it was before; or else it could not look into its own /proc
 
 
+def _become_somebody() -> None:
+    """A user whose number is not that of nobody's equal."""
+    os.setgroups([])
+    os.setgid(SOMEBODY)
+    os.setuid(SOMEBODY)
+    _set_dumpable(1)
+
+
+def _become_somebody_who_traces() -> None:
+    """The same user, with the right to read everybody."""
+    _check(_libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
+    _become_somebody()
+    header = (ctypes.c_uint32 * 2)(CAPABILITIES_VERSION, 0)
+    sets = (ctypes.c_uint32 * 6)()
+    sets[0] = sets[1] = 1 << CAP_SYS_PTRACE
+    _check(_libc.syscall(CAPSET, header, sets))
+    _set_dumpable(1)
+
+
+def _hide_processes() -> None:
+    """Those that one may not read are not seen in /proc."""
+    _unshare(CLONE_NEWNS)
+    _check(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
+    _check(_libc.mount(b"proc", b"/proc", b"proc", 0, b"hidepid=2"))
+
+
 def _set_dumpable(value: int) -> None:
     """Whether others of the same user may read it."""
     _check(_libc.prctl(PR_SET_DUMPABLE, value, 0, 0, 0))
@@ -124,6 +151,9 @@ def _enter_pid_namespace() -> None:
 
 WAYS: dict[str, Callable[[], None]] = {
     "nobody": _become_nobody,
+    "somebody": _become_somebody,
+    "somebody who traces": _become_somebody_who_traces,
+    "hidden processes": _hide_processes,
     "no ptrace": _drop_ptrace,
     "undumpable": lambda: _set_dumpable(0),
     "EPERM": lambda: _forbid_in_process(errno.EPERM),

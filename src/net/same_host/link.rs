@@ -225,9 +225,11 @@ impl Link {
         };
         // By execve(2) it may have become a program of another user's, which we may have the right to
         // read and it has not; its first memory can be made to look like a board.
-        let user = sys::process_user(self.peer.pid).map_err(|error| lapse(&error))?;
-        if user != self.peer.uid {
-            return Err(Lapse::Unreadable(libc::EPERM));
+        let user = sys::process_user(self.peer.pid);
+        if !user.is_ok_and(|user| user == self.peer.uid) {
+            // It may be hidden from us, have rights that it had not, or be gone.
+            let is_gone = sys::is_gone(self.peer.pid);
+            return Err(if is_gone { Lapse::Gone } else { Lapse::Unreadable(libc::EPERM) });
         }
         let mut shown = [0; BOARD_LEN];
         let len = sys::peek(self.peer.pid, place.address, &mut shown);
