@@ -315,16 +315,26 @@ impl Socket {
 
     /// Whether the peer has closed its sending side or is gone.
     pub fn peer_closed(&self) -> io::Result<bool> {
+        self.polls(sys::Interest::Hangup)
+    }
+
+    /// Whether the connection has ended in both directions, or by an error. A peer that has only
+    /// ended its stream may still receive.
+    pub fn has_ended(&self) -> io::Result<bool> {
+        self.polls(sys::Interest::End)
+    }
+
+    fn polls(&self, interest: sys::Interest) -> io::Result<bool> {
         let Some(fd) = self.handle.get() else {
             return Ok(true);
         };
-        let [hangup] = loop {
-            match sys::poll([(fd.as_fd(), sys::Interest::Hangup)], Some(Duration::ZERO)) {
+        let [ready] = loop {
+            match sys::poll([(fd.as_fd(), interest)], Some(Duration::ZERO)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => break result?,
             }
         };
-        Ok(hangup)
+        Ok(ready)
     }
 
     /// Whether the peer is gone in this way and everything it sent has been read.

@@ -39,6 +39,15 @@ impl Wait {
         Wait { timeout, deadline, timer: None, waiter: None, naps: false }
     }
 
+    /// The same, but for so long at most.
+    pub(super) fn share_for(&self, patience: Option<Duration>) -> Wait {
+        let mut shared = self.share();
+        if let (Some(patience), false) = (patience, self.is_over_at_once()) {
+            shared.deadline = Some(self.at_most(Instant::now() + patience));
+        }
+        shared
+    }
+
     /// What to yield to sleep until `fd`, which is that of `handle`, is ready or the time is over.
     pub(super) fn sleep(
         &mut self,

@@ -40,6 +40,8 @@ pub enum Interest {
     Write,
     /// Only that the peer is gone or has closed its sending side.
     Hangup,
+    /// Only that the connection has ended in both directions, or by an error.
+    End,
 }
 
 impl Interest {
@@ -48,6 +50,8 @@ impl Interest {
             Interest::Read => libc::POLLIN,
             Interest::Write => libc::POLLOUT,
             Interest::Hangup => libc::POLLRDHUP,
+            // POLLHUP and POLLERR are always told.
+            Interest::End => 0,
         }
     }
 }

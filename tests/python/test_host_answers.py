@@ -323,3 +323,26 @@ def test_a_hello_when_its_host_makes_no_sense_then_the_liar_loses_its_connection
             assert rest(receiver.sock) == b""
 
     face.run(main())
+
+
+def test_a_send_when_its_connection_ends_and_the_link_does_not_then_it_ends(face):
+    async def main() -> None:
+        async with standing(face) as (receiver, _, _, sending, place):
+            receiver.sock.close()
+            with pytest.raises(ConnectionResetError):
+                await sending
+            assert place.number == 0
+
+    face.run(main())
+
+
+def test_a_send_when_its_peer_only_ends_its_stream_then_an_answer_is_waited_for(face):
+    async def main() -> None:
+        async with standing(face) as (receiver, link, number, sending, _):
+            receiver.sock.shutdown(socket.SHUT_WR)
+            # Longer than it takes to look.
+            assert await asyncio.wait([sending], timeout=0.8) == (set(), {sending})
+            link.send(answer(number, DONE))
+            assert await sending == SIZE
+
+    face.run(main())
