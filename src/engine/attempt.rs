@@ -6,7 +6,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::net::{Call, Error, Socket, State, Transfer};
+use crate::mem::Region;
+use crate::net::{Call, Error, Socket, State, Transfer, close_elsewhere};
 use crate::sys;
 
 /// Move what the kernel takes or gives at once, by one system call of about `limit` bytes.
@@ -35,9 +36,15 @@ pub fn attempt(
                 (result, &socket.stats().bytes_sent)
             }
             Call::Receive(window) => {
-                // SAFETY: whoever made the transfer promised (`Runs::new`) that its memory may be
-                // written to until the transfer has ended, and this one has not.
-                let result = socket.receive(fd, || unsafe { sys::receive(fd, window) });
+                let receive = || {
+                    if socket.may_bring_descriptors() {
+                        return receive_from_stranger(fd, window);
+                    }
+                    // SAFETY: whoever made the transfer promised (`Runs::new`) that its memory may be
+                    // written to until the transfer has ended, and this one has not.
+                    unsafe { sys::receive(fd, window) }
+                };
+                let result = socket.receive(fd, receive);
                 (result, &socket.stats().bytes_received)
             }
             Call::SendFile { file, offset, count } => {
@@ -76,6 +83,16 @@ pub fn attempt(
             Err(error) => Err(error.into()),
         };
     }
+}
+
+/// Receive bytes, and close the descriptors beside them where nobody waits for that.
+///
+/// Called for the window of a transfer that has not ended.
+fn receive_from_stranger(fd: BorrowedFd<'_>, window: &[Region]) -> io::Result<usize> {
+    // SAFETY: the promise of whoever made the transfer, as in `attempt`.
+    let (len, descriptors) = unsafe { sys::receive_with_descriptors(fd, window) }?;
+    close_elsewhere(descriptors);
+    Ok(len)
 }
 
 /// Attempt again and again until something moves or the time is over. Whether it did, or there is

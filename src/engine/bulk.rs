@@ -1,6 +1,6 @@
 use std::env;
 use std::future;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -16,8 +16,7 @@ use super::flight::{Flight, Landing, Outcome};
 use super::pull::ask_for_help;
 use super::pulling::Pulling;
 use super::runtime::{Share, share, watch};
-use crate::net::{Direction, Error, Socket, State, Transfer};
-use crate::sys;
+use crate::net::{Direction, Error, Socket, SocketFd, State, Transfer};
 
 /// Bytes one system call of a worker may move: between calls it looks whether it is to stop, and
 /// lets other flights have their turn.
@@ -77,7 +76,7 @@ pub fn fly(
     } else {
         let _context = share.handle.enter();
         // Of its own, because the other direction may be registered, too.
-        let own = sys::duplicate(socket.fd().ok()?.as_fd()).ok()?;
+        let own = socket.fd().ok()?.duplicate().ok()?;
         Some(watch(own, interest(transfer.direction()))?)
     };
     socket.handle().watch(Arc::<Flight>::clone(&flight))?;
@@ -118,7 +117,7 @@ struct Pilot {
 #[expect(clippy::large_enum_variant, reason = "a flight has one, and a pull is no small one")]
 enum Work {
     /// Through the socket, as it becomes ready.
-    Socket(Transfer, AsyncFd<OwnedFd>),
+    Socket(Transfer, AsyncFd<SocketFd>),
     /// From another process, which never waits.
     Pull(Arc<Pulling>),
 }
@@ -162,7 +161,7 @@ impl Drop for Pilot {
 async fn through(
     socket: &Socket,
     transfer: &mut Transfer,
-    ready: &AsyncFd<OwnedFd>,
+    ready: &AsyncFd<SocketFd>,
     flight: &Flight,
     deadline: Option<Instant>,
 ) -> Result<Outcome, Error> {

@@ -122,7 +122,7 @@ pub fn workers() -> usize {
 
 /// Watch a descriptor, in the context of the runtime. None if the system has no room for it.
 pub(super) fn watch<F: AsFd + AsRawFd>(fd: F, interest: Interest) -> Option<AsyncFd<F>> {
-    // SAFETY: it is the one descriptor that `fd`, an OwnedFd or a BorrowedFd, stands for, which is
+    // SAFETY: it is the one descriptor that `fd`, an owner or a BorrowedFd, stands for, which is
     // open for as long as the value lives; the AsyncFd holds the value.
     unsafe { AsyncFd::register_with_interest(fd, interest) }.ok()
 }

@@ -101,6 +101,10 @@ impl Race {
     fn start(&mut self, peer: SockAddr, now: Instant) -> Option<Arc<Socket>> {
         let opened = RawSocket::new(peer.domain(), Type::STREAM.nonblocking(), None)
             .and_then(|socket| self.options.apply_to_new(&socket).map(|()| socket));
+        if let (Ok(socket), true) = (&opened, peer.is_unix()) {
+            // Before anything can have come. An older kernel cannot, which the socket finds out.
+            let _ = sys::refuse_descriptors(socket.as_fd());
+        }
         let socket = match opened {
             Ok(socket) => socket,
             Err(error) => {

@@ -1,8 +1,8 @@
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::ptr;
 use std::sync::Arc;
 
+use super::SocketFd;
 use crate::sys::Event;
 use crate::sys::sync::atomic::{AtomicBool, Ordering};
 use crate::sys::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ pub struct Handle {
 
 #[derive(Debug)]
 struct Inner {
-    fd: Option<Arc<OwnedFd>>,
+    fd: Option<Arc<SocketFd>>,
     /// One for each that sleeps until the descriptor is ready.
     sleepers: Vec<Arc<dyn Sleeper>>,
 }
@@ -39,13 +39,13 @@ impl Sleeper for Event {
 
 impl Handle {
     /// Take over an open descriptor.
-    pub fn new(fd: OwnedFd) -> Handle {
+    pub fn new(fd: SocketFd) -> Handle {
         let inner = Inner { fd: Some(Arc::new(fd)), sleepers: Vec::new() };
         Handle { open: AtomicBool::new(true), inner: Mutex::new(inner) }
     }
 
     /// The descriptor, unless closed.
-    pub fn get(&self) -> Option<Arc<OwnedFd>> {
+    pub fn get(&self) -> Option<Arc<SocketFd>> {
         self.lock().fd.clone()
     }
 
@@ -56,7 +56,7 @@ impl Handle {
 
     /// Close it: nobody gets it any more, and those who sleep on it wake. The caller receives
     /// what was open; dropping that closes the file once the last system call has returned.
-    pub fn close(&self) -> Option<Arc<OwnedFd>> {
+    pub fn close(&self) -> Option<Arc<SocketFd>> {
         let mut inner = self.lock();
         self.open.store(false, Ordering::Release);
         for sleeper in inner.sleepers.drain(..) {
@@ -67,7 +67,7 @@ impl Handle {
 
     /// Have `sleeper` woken when the handle is closed, until `forget`. The descriptor, unless
     /// closed.
-    pub fn watch(&self, sleeper: Arc<dyn Sleeper>) -> Option<Arc<OwnedFd>> {
+    pub fn watch(&self, sleeper: Arc<dyn Sleeper>) -> Option<Arc<SocketFd>> {
         let mut inner = self.lock();
         let fd = inner.fd.clone()?;
         inner.sleepers.push(sleeper);

@@ -1,7 +1,7 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
 use super::socket::Opened;
-use super::{Address, Handle, OpenError, Options, Socket};
+use super::{Address, Handle, OpenError, Options, Socket, SocketFd};
 use crate::sys;
 
 /// A listening socket.
@@ -49,8 +49,9 @@ impl Listener {
             let inode = inode(path)?;
             Some(OwnPath { path: path.to_path_buf(), inode, process: std::process::id() })
         });
+        let fd = if address.is_unix() { waiting(socket) } else { SocketFd::plain(socket.into()) };
         let address = Address::from(address);
-        Listener { handle: Handle::new(socket.into()), address, options, path }
+        Listener { handle: Handle::new(fd), address, options, path }
     }
 
     /// Its descriptor.
@@ -64,7 +65,7 @@ impl Listener {
     }
 
     /// The next connection that is already there.
-    pub fn accept(&self, fd: &OwnedFd) -> io::Result<Option<Arc<Socket>>> {
+    pub fn accept(&self, fd: &SocketFd) -> io::Result<Option<Arc<Socket>>> {
         loop {
             match sys::accept(fd.as_fd()) {
                 Ok((fd, peer)) => {
@@ -78,7 +79,7 @@ impl Listener {
     }
 
     /// Stop listening. Gives what `Handle::close` gives.
-    pub fn close(&self) -> Option<Arc<OwnedFd>> {
+    pub fn close(&self) -> Option<Arc<SocketFd>> {
         let fd = self.handle.close()?;
         if let Some(own) = &self.path
             && own.process == std::process::id()
@@ -141,6 +142,10 @@ fn listen(address: &SockAddr, options: &Options) -> io::Result<RawSocket> {
         socket.set_only_v6(!options.dualstack_ipv6)?;
     }
     options.apply_to_new(&socket)?;
+    if address.is_unix() {
+        // Before anybody can connect. An older kernel cannot, which `waiting` finds out.
+        let _ = sys::refuse_descriptors(socket.as_fd());
+    }
     match socket.bind(address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && remove_stale(address) => {
             socket.bind(address)?;
@@ -149,6 +154,13 @@ fn listen(address: &SockAddr, options: &Options) -> io::Result<RawSocket> {
     }
     socket.listen(options.backlog)?;
     Ok(socket)
+}
+
+/// The descriptor of a unix socket of ours with which strangers may be connected: to close a listener
+/// is to close what they have sent before they were accepted.
+fn waiting(socket: RawSocket) -> SocketFd {
+    let refuses = sys::refuses_descriptors(socket.as_fd()).unwrap_or(false);
+    SocketFd::shared(socket.into(), refuses)
 }
 
 /// Remove a unix socket's file if nobody listens on it any more.
@@ -163,8 +175,10 @@ fn remove_stale(address: &SockAddr) -> bool {
     let Ok(probe) = RawSocket::new(Domain::UNIX, Type::STREAM.nonblocking(), None) else {
         return false;
     };
-    let refused =
-        probe.connect(address).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+    let _ = sys::refuse_descriptors(probe.as_fd());
+    let connected = probe.connect(address);
+    drop(waiting(probe));
+    let refused = connected.is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
     refused && fs::remove_file(path).is_ok()
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socket2::{SockAddr, SockRef};
 
-use super::{Address, Error, Handle, Options, loopback};
+use super::{Address, Error, Handle, Options, SocketFd, loopback};
 use crate::sys;
 
 /// A connected stream socket.
@@ -30,6 +30,7 @@ pub struct Socket {
     local: Address,
     peer: Address,
     stays_here: bool,
+    may_bring_descriptors: bool,
     stats: Stats,
 }
 
@@ -103,8 +104,14 @@ impl Socket {
         options: &Options,
         opened: Opened,
     ) -> io::Result<Arc<Socket>> {
+        let local = SockRef::from(&fd).local_addr()?;
+        // Before anything that can fail: strangers may have sent something already.
+        let fd = if local.is_unix() {
+            SocketFd::connected(fd, opened == Opened::Here)
+        } else {
+            SocketFd::plain(fd)
+        };
         let socket = SockRef::from(&fd);
-        let local = socket.local_addr()?;
         let peer = match peer {
             Some(peer) => peer,
             None => socket.peer_addr()?,
@@ -116,6 +123,7 @@ impl Socket {
         let stays_here = local.is_unix() || loopback::stays_here(&local, &peer);
         let (local, peer) = (Address::from(&local), Address::from(&peer));
         Ok(Arc::new(Socket {
+            may_bring_descriptors: fd.may_hold_descriptors(),
             handle: Handle::new(fd),
             busy: Default::default(),
             torn: OnceLock::new(),
@@ -136,7 +144,7 @@ impl Socket {
     }
 
     /// The descriptor, or the error of a closed stream.
-    pub fn fd(&self) -> Result<Arc<OwnedFd>, Error> {
+    pub fn fd(&self) -> Result<Arc<SocketFd>, Error> {
         self.handle.get().ok_or(Error::Closed)
     }
 
@@ -153,6 +161,11 @@ impl Socket {
     /// Whether the other end is on this machine, as far as addresses tell.
     pub fn stays_here(&self) -> bool {
         self.stays_here
+    }
+
+    /// Whether descriptors of a stranger may come by it, which whoever receives has to take.
+    pub fn may_bring_descriptors(&self) -> bool {
+        self.may_bring_descriptors
     }
 
     /// Its counters.
@@ -274,7 +287,7 @@ impl Socket {
     }
 
     /// Close and, over TCP, reset the connection. Gives what `Handle::close` gives.
-    pub fn abort(&self) -> Option<Arc<OwnedFd>> {
+    pub fn abort(&self) -> Option<Arc<SocketFd>> {
         let fd = self.handle.close()?;
         // A linger time of 0 turns the close into a reset. It fails only on a dead connection.
         let _ = SockRef::from(&fd).set_linger(Some(Duration::ZERO));
@@ -296,22 +309,32 @@ impl Socket {
         unregister();
         drop(self.handle.close());
         // An event loop in another thread may still have to let go of it.
-        let fd = Arc::try_unwrap(fd).or_else(|shared| sys::duplicate(shared.as_fd()))?;
-        Ok(fd.into_raw_fd())
+        let fd = Arc::try_unwrap(fd).or_else(|shared| shared.duplicate())?;
+        Ok(fd.into_inner().into_raw_fd())
     }
 
     /// Whether the peer has closed its sending side or is gone.
     pub fn peer_closed(&self) -> io::Result<bool> {
+        self.polls(sys::Interest::Hangup)
+    }
+
+    /// Whether the connection has ended in both directions, or by an error. A peer that has only
+    /// ended its stream may still receive.
+    pub fn has_ended(&self) -> io::Result<bool> {
+        self.polls(sys::Interest::End)
+    }
+
+    fn polls(&self, interest: sys::Interest) -> io::Result<bool> {
         let Some(fd) = self.handle.get() else {
             return Ok(true);
         };
-        let [hangup] = loop {
-            match sys::poll([(fd.as_fd(), sys::Interest::Hangup)], Some(Duration::ZERO)) {
+        let [ready] = loop {
+            match sys::poll([(fd.as_fd(), interest)], Some(Duration::ZERO)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => break result?,
             }
         };
-        Ok(hangup)
+        Ok(ready)
     }
 
     /// Whether the peer is gone in this way and everything it sent has been read.

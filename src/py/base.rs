@@ -1,4 +1,4 @@
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyMemoryView, PyType};
 use super::convert;
 use super::errors::{Failure, busy, exception, os_error, timed_out, warn};
 use super::waiter::Waiter;
-use crate::net::{Direction, Error, Socket};
+use crate::net::{Direction, Error, Socket, SocketFd};
 use crate::sys;
 
 /// What the streams of both faces share: everything that never waits.
@@ -85,7 +85,7 @@ impl BaseStream {
         self.let_go(py, self.socket.handle().close());
     }
 
-    fn let_go(&self, py: Python<'_>, fd: Option<Arc<OwnedFd>>) {
+    fn let_go(&self, py: Python<'_>, fd: Option<Arc<SocketFd>>) {
         for waiter in self.waiters.iter().filter_map(|waiter| waiter.get()) {
             Waiter::retire(waiter.bind(py));
         }
@@ -93,7 +93,7 @@ impl BaseStream {
         self.end_attached(py);
     }
 
-    fn fd(&self, py: Python<'_>) -> PyResult<Arc<OwnedFd>> {
+    fn fd(&self, py: Python<'_>) -> PyResult<Arc<SocketFd>> {
         self.socket.fd().map_err(|error| exception(py, error, "the stream"))
     }
 

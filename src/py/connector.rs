@@ -1,7 +1,7 @@
 //! Opening streams and listeners: the pieces that both faces put together in Python.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -18,6 +18,7 @@ use super::stream::Stream;
 use super::{control, convert, interpreter};
 use crate::engine;
 use crate::net::{self, Address, Opened, Race, Socket, Step, UnixName};
+use crate::sys;
 
 /// What an address says: (host, port) to be resolved, or the name of a unix socket as bytes (the
 /// first one is 0 in the abstract namespace).
@@ -184,7 +185,10 @@ pub(super) fn socketpair<'py>(
     options: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let options = stream_options(options)?;
-    let open = |socket: RawSocket| Socket::new(socket.into(), None, &options, Opened::Here);
+    let open = |socket: RawSocket| {
+        let _ = sys::refuse_descriptors(socket.as_fd());
+        Socket::new(socket.into(), None, &options, Opened::Here)
+    };
     let pair = RawSocket::pair(Domain::UNIX, Type::STREAM.nonblocking(), None)
         .and_then(|(a, b)| Ok((open(a)?, open(b)?)));
     let (a, b) = pair.map_err(|error| os_error(&error))?;

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::base::BaseStream;
 use super::blocking::run_until;
-use super::errors::{self, with_progress};
+use super::errors::{self, is_ours, with_progress};
 use super::job::Job;
 use super::operation::{Flow, Steps};
 use super::transfer::{Moving, Transfer};
@@ -41,6 +41,16 @@ pub(super) trait Script: Send {
     /// looked at there, however many transfers a peer makes of one call.
     fn may_pause(&self) -> bool {
         false
+    }
+
+    /// How long the next transfer may wait before the script is asked whether that makes sense still.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    /// It has waited so long, and nothing has moved: an error, or `next` goes on.
+    fn has_waited(&mut self, _py: Python<'_>) -> PyResult<()> {
+        Ok(())
     }
 
     /// The exception to raise for one that a transfer has ended with.
@@ -117,6 +127,13 @@ pub(super) fn awaitable<'py, S: Script + 'static>(
 }
 
 impl<S: Script> Following<S> {
+    /// Whether a transfer has ended because the script is to be asked, and not because the time is
+    /// over.
+    fn is_only_impatient(&self, py: Python<'_>, error: &PyErr) -> bool {
+        let may_wait = !self.wait.is_over_at_once() && !self.wait.is_over();
+        self.script.patience().is_some() && may_wait && has_timed_out(py, error)
+    }
+
     fn advance(&mut self, py: Python<'_>) -> PyResult<Flow> {
         if !self.begun {
             self.begun = true;
@@ -134,9 +151,13 @@ impl<S: Script> Following<S> {
         loop {
             if let Some(moving) = &mut self.moving {
                 has_moved = true;
-                match moving.step(py).map_err(|error| self.script.failed(py, error))? {
-                    Flow::Moved(bytes) => moved = Some(bytes),
-                    flow => return Ok(flow),
+                match moving.step(py) {
+                    Ok(Flow::Moved(bytes)) => moved = Some(bytes),
+                    Ok(flow) => return Ok(flow),
+                    Err(error) if self.is_only_impatient(py, &error) => {
+                        self.script.has_waited(py)?;
+                    }
+                    Err(error) => return Err(self.script.failed(py, error)),
                 }
                 self.moving = None;
             }
@@ -169,7 +190,8 @@ impl<S: Script> Following<S> {
                 }
                 Next::Move(job) => {
                     let stream = self.script.stream().clone_ref(py);
-                    self.moving = Some(Moving::new(stream, job, self.wait.share()));
+                    let wait = self.wait.share_for(self.script.patience());
+                    self.moving = Some(Moving::new(stream, job, wait));
                 }
             }
         }
@@ -223,6 +245,7 @@ fn follow(
 ) -> PyResult<Py<PyAny>> {
     let mut moved = None;
     let waits_until = deadline.filter(|&deadline| Instant::now() < deadline);
+    let may_wait = deadline.is_none() || waits_until.is_some();
     let mut has_moved = false;
     loop {
         match script.next(py, moved.take())? {
@@ -246,8 +269,19 @@ fn follow(
                     look_up(py, script, waits_until)?;
                 }
                 let stream = script.stream().bind(py).clone();
-                let ran = run_until(&stream, job, deadline);
-                moved = Some(ran.map_err(|error| script.failed(py, error))?);
+                let patience = if may_wait { script.patience() } else { None };
+                let asks = patience.map(|patience| Instant::now() + patience);
+                let until = deadline.into_iter().chain(asks).min();
+                moved = match run_until(&stream, job, until) {
+                    Ok(bytes) => Some(bytes),
+                    Err(error)
+                        if asks.is_some() && until != deadline && has_timed_out(py, &error) =>
+                    {
+                        script.has_waited(py)?;
+                        None
+                    }
+                    Err(error) => return Err(script.failed(py, error)),
+                };
             }
         }
     }
@@ -271,6 +305,10 @@ fn park(
     let mut signals = interpreter::check_signals;
     py.detach(|| engine::park(prepare, deadline, &mut signals))
         .map_err(|failure| failure.into_exception(py, "the channel"))
+}
+
+fn has_timed_out(py: Python<'_>, error: &PyErr) -> bool {
+    is_ours(py, error, "TransferTimeoutError")
 }
 
 fn timed_out(py: Python<'_>, script: &impl Script) -> PyErr {

@@ -1,4 +1,4 @@
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use super::operation::{Flow, Operation, Steps};
 use super::wait::Wait;
 use super::{budget, convert, errors};
 use crate::engine::{self, Outcome};
-use crate::net::{Direction, Error, Progress, Socket, State, Turn};
+use crate::net::{Direction, Error, Progress, Socket, SocketFd, State, Turn};
 
 /// Bytes one system call may move on a loop's thread: some 100 microseconds' worth.
 pub(super) const CALL_ON_LOOP: usize = 256 * 1024;
@@ -182,7 +182,7 @@ impl Moving {
         &mut self,
         py: Python<'_>,
         socket: &Socket,
-        fd: Arc<OwnedFd>,
+        fd: Arc<SocketFd>,
     ) -> Result<Flow, Failure> {
         self.slept = true;
         socket.stats().waits.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,3 @@
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use super::convert;
 use super::event_loop::{callback, running_loop};
 use super::waiter::Waiter;
 use crate::engine::Flight;
-use crate::net::Handle;
+use crate::net::{Handle, SocketFd};
 
 /// The sleeps of one operation on a loop, and their deadline.
 pub(super) struct Wait {
@@ -40,13 +39,22 @@ impl Wait {
         Wait { timeout, deadline, timer: None, waiter: None, naps: false }
     }
 
+    /// The same, but for so long at most.
+    pub(super) fn share_for(&self, patience: Option<Duration>) -> Wait {
+        let mut shared = self.share();
+        if let (Some(patience), false) = (patience, self.is_over_at_once()) {
+            shared.deadline = Some(self.at_most(Instant::now() + patience));
+        }
+        shared
+    }
+
     /// What to yield to sleep until `fd`, which is that of `handle`, is ready or the time is over.
     pub(super) fn sleep(
         &mut self,
         py: Python<'_>,
         waiter: &Py<Waiter>,
         handle: &Handle,
-        fd: Arc<OwnedFd>,
+        fd: Arc<SocketFd>,
     ) -> PyResult<Py<PyAny>> {
         let event_loop = running_loop(py)?;
         let waiter = waiter.bind(py);

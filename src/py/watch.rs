@@ -1,4 +1,4 @@
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use super::event_loop::{callback, is, runs_here};
 use super::interpreter;
 use super::waiter::{Call, Waiter};
-use crate::net::Direction;
+use crate::net::{Direction, SocketFd};
 use crate::sys;
 
 /// A loop's watch over a descriptor.
@@ -21,7 +21,7 @@ pub(super) struct Watch {
     event_loop: Py<PyAny>,
     number: RawFd,
     /// Keeps the number from being given to another file before the loop has let go of it.
-    fd: Mutex<Option<Arc<OwnedFd>>>,
+    fd: Mutex<Option<Arc<SocketFd>>>,
     /// A forked child shares the loop's selector with its parent, and must leave it alone.
     process: u32,
 }
@@ -30,7 +30,7 @@ impl Watch {
     pub(super) fn begin(
         waiter: &Bound<'_, Waiter>,
         event_loop: &Bound<'_, PyAny>,
-        fd: Arc<OwnedFd>,
+        fd: Arc<SocketFd>,
     ) -> PyResult<Py<Watch>> {
         let py = waiter.py();
         let add = match waiter.get().direction {
@@ -50,7 +50,7 @@ impl Watch {
         Ok(watch)
     }
 
-    pub(super) fn is_of(&self, event_loop: &Bound<'_, PyAny>, fd: &Arc<OwnedFd>) -> bool {
+    pub(super) fn is_of(&self, event_loop: &Bound<'_, PyAny>, fd: &Arc<SocketFd>) -> bool {
         self.event_loop.is(event_loop)
             && self.lock().as_ref().is_some_and(|watched| Arc::ptr_eq(watched, fd))
     }
@@ -83,7 +83,7 @@ impl Watch {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<SocketFd>>> {
         self.fd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

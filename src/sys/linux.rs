@@ -16,6 +16,9 @@ const TCPI_STATE: usize = 0;
 const TCPI_BYTES_RECEIVED: std::ops::Range<usize> = 128..136;
 const TCPI_SEGS_IN: std::ops::Range<usize> = 140..144;
 
+/// Whether a unix socket takes descriptors (asm-generic/socket.h).
+const SO_PASSRIGHTS: c_int = 83;
+
 /// The state of a connection in which the kernel is done with it (tcp_states.h).
 const TCP_CLOSE: u8 = 7;
 
@@ -80,6 +83,19 @@ pub fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<Credentials> {
         uid: u32::from_ne_bytes(word(4)),
         gid: u32::from_ne_bytes(word(8)),
     })
+}
+
+/// Have the socket, and what connects to it, refuse descriptors (SO_PASSRIGHTS, since Linux 6.16): who
+/// sends one gets EPERM, and what was sent before stays.
+pub fn refuse_descriptors(socket: BorrowedFd<'_>) -> io::Result<()> {
+    setsockopt(socket, libc::SOL_SOCKET, SO_PASSRIGHTS, Ok(&c_int::from(false).to_ne_bytes()))
+}
+
+/// Whether it does.
+pub fn refuses_descriptors(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut takes = [0; size_of::<c_int>()];
+    getsockopt(socket, libc::SOL_SOCKET, SO_PASSRIGHTS, &mut takes)?;
+    Ok(c_int::from_ne_bytes(takes) == 0)
 }
 
 /// Seconds of silence before the first keepalive probe (TCP_KEEPIDLE, tcp(7)).

@@ -15,17 +15,17 @@ mod unix;
 
 pub use event::Event;
 pub use linux::{
-    accept, peer_credentials, received_in_all, send_file, set_keepalive_idle, set_time_slice,
-    was_connected,
+    accept, peer_credentials, received_in_all, refuse_descriptors, refuses_descriptors, send_file,
+    set_keepalive_idle, set_time_slice, was_connected,
 };
 pub use map::{HUGE_PAGE, Mapping};
 pub use peer::{
-    boot_id, network_namespace, peek, process_user, random, read_process, receive_packet,
-    tell_senders,
+    boot_id, is_gone, network_namespace, peek, proc_is_ours, process_user, random, read_process,
+    receive_packet, tell_senders,
 };
 pub use process::{descriptor_limit, effective_user, forks, in_main_thread, overflow_user};
 pub use unix::{
     Credentials, Interest, duplicate, file_size, getsockopt, is_nonblocking,
-    leave_signals_to_others, poll, read_at, receive, receive_bytes, send, send_bytes,
-    set_nonblocking, setsockopt, shutdown_send, take_error, unread,
+    leave_signals_to_others, poll, read_at, receive, receive_bytes, receive_with_descriptors, send,
+    send_bytes, set_nonblocking, setsockopt, shutdown_send, take_error, unread,
 };

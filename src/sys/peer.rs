@@ -47,7 +47,7 @@ pub fn tell_senders(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
 
 /// The next packet without blocking: bytes that it has, which may be more than there is room for,
 /// and who has sent it, as far as `tell_senders` was asked for. The user is the real one. Of
-/// descriptors that come with it none is kept.
+/// descriptors that come with it none is kept: they are closed here, by whatever that takes.
 pub fn receive_packet(
     fd: BorrowedFd<'_>,
     into: &mut [u8],
@@ -80,14 +80,31 @@ pub fn receive_packet(
     Ok((len, from.map(|from| Credentials { pid: from.pid, uid: from.uid, gid: from.gid })))
 }
 
-/// The effective user of a process, as far as others may read it: a process that has executed a
-/// set-user-ID program, or is not dumpable, belongs to root there (proc_pid(5)).
+/// The effective user of a process, as far as others may read it: one that is not dumpable, or has
+/// executed a program with rights of its own, belongs to root there (proc_pid(5)). That holds for the
+/// files below its directory, not for the directory.
+///
+/// A process need not be seen there (`hidepid`, proc(5)): that is EPERM, and does not say that it is
+/// gone.
 pub fn process_user(pid: i32) -> io::Result<u32> {
-    let owner = fs::metadata(format!("/proc/{pid}")).map(|process| process.uid());
+    let owner = fs::metadata(format!("/proc/{pid}/mem")).map(|memory| memory.uid());
     owner.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => io::Error::from_raw_os_error(libc::ESRCH),
+        io::ErrorKind::NotFound => io::Error::from_raw_os_error(libc::EPERM),
         _ => error,
     })
+}
+
+/// Whether a process is gone: it has no memory any more. Nothing is read of one that is there.
+pub fn is_gone(pid: i32) -> bool {
+    let nowhere = peek(pid, 0, &mut [0]);
+    nowhere.is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
+}
+
+/// Whether `/proc` is that of our pid namespace: in another one a number is another process's, or
+/// nobody's.
+pub fn proc_is_ours() -> bool {
+    let this = fs::read_link("/proc/self");
+    this.is_ok_and(|this| this.as_os_str() == std::process::id().to_string().as_str())
 }
 
 /// Which boot of which machine this is (random(4)).
@@ -112,6 +129,13 @@ pub fn random<const N: usize>() -> io::Result<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::io::{Read, Write};
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+    use std::path::Path;
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -142,7 +166,52 @@ mod tests {
     fn a_process_has_the_user_that_it_has() {
         let pid = std::process::id() as i32;
         assert_eq!(process_user(pid).unwrap(), crate::sys::effective_user());
-        assert_eq!(process_user(i32::MAX).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        assert_eq!(process_user(i32::MAX).unwrap_err().raw_os_error(), Some(libc::EPERM));
+        assert_eq!((is_gone(pid), is_gone(i32::MAX)), (false, true));
+        assert!(proc_is_ours());
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_gone_also_before_anybody_has_waited_for_it() {
+        let mut child = Command::new("cat").stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let child = child.as_mut().unwrap();
+        child.stdout.take().unwrap().read_to_end(&mut Vec::new()).unwrap();
+        let pid = child.id() as i32;
+        // Its output ends a moment before it does.
+        while !is_gone(pid) {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(is_gone(pid));
+    }
+
+    /// Needs root, and a directory for temporary files whose programs may have rights.
+    #[test]
+    fn a_program_with_a_group_of_its_own_is_not_its_users() {
+        const USER: u32 = 65533;
+        const GROUP: u32 = 4242;
+        let program = std::env::temp_dir().join(format!("pinwire-group-{}", std::process::id()));
+        let cat = ["/bin/cat", "/usr/bin/cat"].iter().find(|path| Path::new(path).exists());
+        fs::copy(cat.unwrap(), &program).unwrap();
+        let may_be_made = chown(&program, None, Some(GROUP)).is_ok()
+            && fs::set_permissions(&program, Permissions::from_mode(0o2755)).is_ok();
+        let child = may_be_made.then(|| {
+            let mut command = Command::new(&program);
+            command.uid(USER).gid(USER).stdin(Stdio::piped()).stdout(Stdio::piped());
+            command.spawn().ok()
+        });
+        fs::remove_file(&program).unwrap();
+        let Some(mut child) = child.flatten() else { return };
+        // Once it says something it has become that program.
+        child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let user = process_user(child.id() as i32).unwrap();
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        if status.contains(&format!("\t{GROUP}\t")) {
+            assert_ne!(user, USER);
+        }
     }
 
     #[test]

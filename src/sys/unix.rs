@@ -28,6 +28,9 @@ pub struct Credentials {
     pub gid: u32,
 }
 
+/// Control data that holds a descriptor of a process (linux/socket.h).
+const SCM_PIDFD: c_int = 4;
+
 /// What to wait for on a file descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
@@ -37,6 +40,8 @@ pub enum Interest {
     Write,
     /// Only that the peer is gone or has closed its sending side.
     Hangup,
+    /// Only that the connection has ended in both directions, or by an error.
+    End,
 }
 
 impl Interest {
@@ -45,6 +50,8 @@ impl Interest {
             Interest::Read => libc::POLLIN,
             Interest::Write => libc::POLLOUT,
             Interest::Hangup => libc::POLLRDHUP,
+            // POLLHUP and POLLERR are always told.
+            Interest::End => 0,
         }
     }
 }
@@ -104,6 +111,52 @@ pub unsafe fn receive(fd: BorrowedFd<'_>, window: &[Region]) -> io::Result<usize
         // SAFETY: the caller's promise; `message` points at `window`, which outlives the call.
         retry(|| unsafe { libc::recvmsg(fd, &raw mut message, flags) })
     }
+}
+
+/// The same by recvmsg(2), with the descriptors that come beside the bytes, however many they are: not
+/// taken they would be closed here, by whatever closing them takes. Where this process has no room for
+/// one, it is.
+///
+/// # Safety
+/// As of `receive`.
+pub unsafe fn receive_with_descriptors(
+    fd: BorrowedFd<'_>,
+    window: &[Region],
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    // Aligned as a cmsghdr, with room for the most that can come at once (SCM_MAX_FD, 253), and for
+    // what else the socket may have been asked to tell.
+    let mut control = [0u64; 256];
+    let mut message = message(window);
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control);
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the caller's promise; `message` points at `window` and `control`, which outlive the call.
+    let len = retry(|| unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, flags) })?;
+    let mut came = Vec::new();
+    // SAFETY: the kernel has filled in `message`, whose control data is aligned and ours.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: null, or within the control data, where the kernel has written whole messages.
+    while let Some(header) = unsafe { next.as_ref() } {
+        let holds_descriptors = header.cmsg_level == libc::SOL_SOCKET
+            && [libc::SCM_RIGHTS, SCM_PIDFD].contains(&header.cmsg_type);
+        if holds_descriptors {
+            // SAFETY: as above; a message's data follows its header.
+            let data = unsafe { libc::CMSG_DATA(next) }.cast::<c_int>();
+            let count = (next.addr() + header.cmsg_len - data.addr()) / size_of::<c_int>();
+            for index in 0..count {
+                // SAFETY: of the message's data, which is that long. The kernel has just made the
+                // descriptor for us alone; an SCM_PIDFD may be an error instead.
+                let number = unsafe { data.add(index).read_unaligned() };
+                if number >= 0 {
+                    // SAFETY: as above.
+                    came.push(unsafe { OwnedFd::from_raw_fd(number) });
+                }
+            }
+        }
+        // SAFETY: `message` and `next` are as above.
+        next = unsafe { libc::CMSG_NXTHDR(&raw const message, next) };
+    }
+    Ok((len, came))
 }
 
 /// Send bytes of our own as `send` does.

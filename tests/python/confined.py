@@ -20,17 +20,19 @@ PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 4, 22, 38
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 SECCOMP_MODE_FILTER, SECCOMP_RET_ERRNO, SECCOMP_RET_ALLOW = 2, 0x50000, 0x7FFF0000
 LOAD_NUMBER, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
-CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+CLONE_NEWNS, MS_REC, MS_PRIVATE, PR_SET_KEEPCAPS, SOMEBODY = 0x20000, 1 << 14, 1 << 18, 8, 65533
 CAPABILITIES_VERSION, CAP_SYS_PTRACE = 0x20080522, 19
 
-# Of the machine: process_vm_readv, seccomp, capget, capset, socket.
-READ_PROCESS, SECCOMP, CAPGET, CAPSET, SOCKET = {
-    "x86_64": (310, 317, 125, 126, 41),
-    "aarch64": (270, 277, 90, 91, 198),
+# Of the machine: process_vm_readv, seccomp, capget, capset, socket, setsockopt, getsockopt.
+READ_PROCESS, SECCOMP, CAPGET, CAPSET, SOCKET, SETSOCKOPT, GETSOCKOPT = {
+    "x86_64": (310, 317, 125, 126, 41, 54, 55),
+    "aarch64": (270, 277, 90, 91, 198, 208, 209),
 }[os.uname().machine]
-NUMBER, FIRST_ARGUMENT = 0, 16  # where a filter finds them (struct seccomp_data)
+# Where a filter finds them (struct seccomp_data): the number, arguments, of which low halves.
+NUMBER, FIRST_ARGUMENT, OPTION = 0, 16, 16 + 2 * 8
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+SO_PASSRIGHTS = 83
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -106,6 +108,20 @@ def _hide_proc() -> None:
     _check(_libc.mount(b"none", b"/proc", b"tmpfs", 0, None))
 
 
+def _become_older_kernel() -> None:
+    """As before Linux 6.16: no socket can refuse descriptors."""
+    instructions = (_Instruction * 7)(
+        (LOAD_NUMBER, 0, 0, 0),
+        (JUMP_IF_EQUAL, 1, 0, SETSOCKOPT),
+        (JUMP_IF_EQUAL, 0, 3, GETSOCKOPT),
+        (LOAD_NUMBER, 0, 0, OPTION),
+        (JUMP_IF_EQUAL, 0, 1, SO_PASSRIGHTS),
+        (RETURN, 0, 0, SECCOMP_RET_ERRNO | errno.ENOPROTOOPT),
+        (RETURN, 0, 0, SECCOMP_RET_ALLOW),
+    )
+    _forbid_in_process_by(instructions)
+
+
 def _forbid_in_thread(number: int) -> None:
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     program = _program(_filter(number))
@@ -121,6 +137,32 @@ def _become_nobody() -> None:
     os.setgid(65534)
     os.setuid(65534)
     _set_dumpable(1)  # what it was before; or else it could not look into its own /proc
+
+
+def _become_somebody() -> None:
+    """A user whose number is not that of nobody's equal."""
+    os.setgroups([])
+    os.setgid(SOMEBODY)
+    os.setuid(SOMEBODY)
+    _set_dumpable(1)
+
+
+def _become_somebody_who_traces() -> None:
+    """The same user, with the right to read everybody."""
+    _check(_libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
+    _become_somebody()
+    header = (ctypes.c_uint32 * 2)(CAPABILITIES_VERSION, 0)
+    sets = (ctypes.c_uint32 * 6)()
+    sets[0] = sets[1] = 1 << CAP_SYS_PTRACE
+    _check(_libc.syscall(CAPSET, header, sets))
+    _set_dumpable(1)
+
+
+def _hide_processes() -> None:
+    """Those that one may not read are not seen in /proc."""
+    _unshare(CLONE_NEWNS)
+    _check(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
+    _check(_libc.mount(b"proc", b"/proc", b"proc", 0, b"hidepid=2"))
 
 
 def _set_dumpable(value: int) -> None:
@@ -152,10 +194,14 @@ def _enter_pid_namespace() -> None:
 
 WAYS: dict[str, Callable[[], None]] = {
     "nobody": _become_nobody,
+    "somebody": _become_somebody,
+    "somebody who traces": _become_somebody_who_traces,
+    "hidden processes": _hide_processes,
     "no ptrace": _drop_ptrace,
     "undumpable": lambda: _set_dumpable(0),
     "EPERM": lambda: _forbid_in_process(errno.EPERM),
     "ENOSYS": lambda: _forbid_in_process(errno.ENOSYS),
+    "older kernel": _become_older_kernel,
     "EPERM in the thread": lambda: _forbid_in_thread(errno.EPERM),
     "pid namespace": _enter_pid_namespace,
     "network namespace": lambda: _unshare(CLONE_NEWNET),

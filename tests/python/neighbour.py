@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import confined
-from support import PATIENCE, is_open, pattern
+from support import PATIENCE, is_open, pattern, until
 
 import pinwire
 import pinwire.blocking
@@ -105,6 +105,9 @@ async def take_part(role: str, face: str, sock: socket.socket, then: list[str]) 
     outcome |= {"offered": stats.bytes_offered, "pulled": stats.bytes_pulled}
     await channel.close()
     del channel
+    # Where the other end may be another user's, a thread closes it.
+    with contextlib.suppress(TimeoutError):
+        await until(lambda: _descriptors() < before)
     return outcome | {"left": _descriptors() - before}
 
 

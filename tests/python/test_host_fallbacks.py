@@ -66,6 +66,18 @@ CASES = {
         sender_then=("undumpable",),
         after=EPERM,
     ),
+    # Who is not dumpable may be another program by now, with rights that its user has not.
+    "undumpable-before-who-may-trace": Case(
+        EPERM, sender=("somebody", "undumpable"), receiver=("somebody who traces",)
+    ),
+    # Not to be seen is not to be gone.
+    "hidden-later": Case(
+        IN_USE,
+        sender=("hidden processes", "somebody"),
+        receiver=("hidden processes", "somebody"),
+        sender_then=("undumpable",),
+        after=EPERM,
+    ),
     "eperm": Case(EPERM, receiver=("EPERM",)),
     "enosys": Case(ENOSYS, receiver=("ENOSYS",)),
     "eperm-later": Case(IN_USE, receiver_then=("EPERM",), after=EPERM),
@@ -74,7 +86,8 @@ CASES = {
     "eperm-in-the-thread-later": Case(IN_USE, receiver_then=("EPERM in the thread",), after=EPERM),
     # Who is outside has no number in the namespace, so it is not linked with who is inside.
     "receiver-in-pid-namespace": Case(ESRCH, receiver=("pid namespace",)),
-    "sender-in-pid-namespace": Case(ESRCH, sender=("pid namespace",)),
+    # Its /proc is that of outside, too.
+    "sender-in-pid-namespace": Case(NOBODY, sender=("pid namespace",)),
     # Where a user has no number, it is nobody's equal.
     "receiver-in-user-namespace": Case(EPERM, receiver=("user namespace",)),
     "sender-in-user-namespace": Case(NOBODY, sender=("user namespace",)),
@@ -134,6 +147,37 @@ def test_messages_when_the_peer_may_not_read_then_the_socket_has_every_byte(face
         return
     # Two of them follow on the one after which somebody is confined.
     assert sent["ways"][-3:] == [case.before, *[case.after or case.before] * 2]
+
+
+FOREIGN_PROC = """
+import ctypes, json, os, socket, subprocess, sys
+import confined
+
+try:
+    confined.WAYS["pid namespace"]()
+    # Numbers that nobody has whom /proc shows.
+    with open("/proc/sys/kernel/ns_last_pid", "w") as last:
+        last.write("3500000")
+except OSError as error:
+    print(json.dumps({"cannot": str(error)}))
+    sys.exit()
+ends = dict(zip(("send", "receive"), socket.socketpair()))
+processes = [
+    subprocess.Popen(
+        [sys.executable, "neighbour.py", role, "asyncio", f"fd:{end.fileno()}", "[]", "[]"],
+        pass_fds=[end.fileno()],
+    )
+    for role, end in ends.items()
+]
+for end in ends.values():
+    end.close()
+sys.exit(max(process.wait() for process in processes))
+"""
+
+
+def test_messages_when_proc_is_of_another_pid_namespace_then_the_socket_has_every_byte():
+    process = start_program(FOREIGN_PROC, options=("-W", "error"), cwd=HERE)
+    assert set(agreed(process)["ways"]) == {NOBODY}
 
 
 def test_messages_when_a_path_joins_network_namespaces_then_the_socket_has_every_byte(tmp_path):

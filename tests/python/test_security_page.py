@@ -99,8 +99,9 @@ def test_stats_when_a_message_has_gone_then_they_say_what_the_page_says(argument
 
 
 def test_claims_when_the_page_names_a_test_then_there_is_one():
-    named = re.findall(r"`(test_\w+\.py|link\.rs)`: `(\w+)`", PAGE)
+    named = re.findall(r"`(test_\w+\.py|link\.rs|peer\.rs)`: `(\w+)`", PAGE)
     assert len(named) > 10
     for file, test in named:
-        path = ROOT / "tests" / ("" if file.endswith(".rs") else "python") / file
+        rooms = {"peer.rs": "src/sys", "link.rs": "tests"}
+        path = ROOT / rooms.get(file, "tests/python") / file
         assert re.search(rf"\b(?:def|fn) {test}\(", path.read_text()), (file, test)

@@ -6,7 +6,7 @@ use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
 use super::credentials::{is_from, is_spare, our_user, peer};
 use super::link::Link;
-use crate::net::Options;
+use crate::net::{Options, SocketFd};
 use crate::sys;
 use crate::wire::{Invitation, JOIN_LEN, Join};
 
@@ -18,7 +18,9 @@ const VISITORS: usize = 8;
 #[derive(Debug)]
 pub struct Invited {
     invitation: Invitation,
-    listener: OwnedFd,
+    listener: SocketFd,
+    /// Whether nobody can send it descriptors, and so whoever comes may be heard.
+    refuses_descriptors: bool,
     /// A visitor of our own user that has not said anything yet.
     silent: Option<OwnedFd>,
     forks: u32,
@@ -41,13 +43,15 @@ impl Invited {
         our_user()?;
         let invitation = Invitation { name: sys::random()?, secret: sys::random()? };
         let listener = RawSocket::new(Domain::UNIX, Type::SEQPACKET.nonblocking(), None)?;
-        let listener = OwnedFd::from(listener);
         is_spare(&listener)?;
-        let socket = socket2::SockRef::from(&listener);
         sys::tell_senders(listener.as_fd(), true)?;
-        socket.bind(&address(&invitation)?)?;
-        socket.listen(VISITORS as i32)?;
-        Ok(Invited { invitation, listener, silent: None, forks: sys::forks() })
+        // Before anybody can come; visitors have it from the listener.
+        let refuses_descriptors = sys::refuse_descriptors(listener.as_fd()).is_ok();
+        listener.bind(&address(&invitation)?)?;
+        listener.listen(VISITORS as i32)?;
+        let listener = SocketFd::shared(listener.into(), refuses_descriptors);
+        let (silent, forks) = (None, sys::forks());
+        Ok(Invited { invitation, listener, refuses_descriptors, silent, forks })
     }
 
     /// What to tell the peer.
@@ -83,6 +87,11 @@ impl Invited {
     /// What a visitor says, which it does in one packet.
     fn hear(&mut self, visitor: OwnedFd, options: &Options) -> io::Result<Visit> {
         let who = peer(&visitor);
+        if who.is_err() && !self.refuses_descriptors {
+            // What a stranger has sent is not taken, nor closed here.
+            drop(SocketFd::shared(visitor, false));
+            return Ok(Visit::Nobody);
+        }
         let mut said = [0; JOIN_LEN];
         let (join, from) = match sys::receive_packet(visitor.as_fd(), &mut said) {
             Ok((JOIN_LEN, from)) => (Join::parse(&said), from),

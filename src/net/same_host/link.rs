@@ -9,7 +9,7 @@ use super::board::OurBoard;
 use super::credentials::{is_from, is_spare, peer};
 use super::invited::address;
 use crate::net::socket::Opened;
-use crate::net::{Options, Socket};
+use crate::net::{Options, Socket, SocketFd};
 use crate::sys::{self, Credentials};
 use crate::wire::{
     Answer, BOARD_LEN, Board, ByLink, Invitation, Join, Offer, Part, Place, Verdict, WELCOME_LEN,
@@ -75,7 +75,8 @@ impl Link {
         let said = join(&fd, invitation, place);
         let (peer, board) = joined?;
         said?;
-        Link::new(fd, peer, board, None, options)
+        // It is of our own user.
+        Link::new(fd.into_inner(), peer, board, None, options)
     }
 
     /// Say that this end does not follow an invitation, so that nobody waits for it.
@@ -189,7 +190,21 @@ impl Link {
 
     /// Whether the offer of this number still stands: then what was read before is what it says.
     pub fn check(&self, number: u64) -> Result<(), Lapse> {
-        self.board(number).map(drop)
+        self.board(number)?;
+        self.check_user()
+    }
+
+    /// By execve(2) the peer may have become a program of another user's, which we may have the right
+    /// to read and it has not; its first memory can be made to look like a board. Asked last: nothing
+    /// is given out before.
+    fn check_user(&self) -> Result<(), Lapse> {
+        let user = sys::process_user(self.peer.pid);
+        if user.is_ok_and(|user| user == self.peer.uid) {
+            return Ok(());
+        }
+        // It may be hidden from us, have rights that it had not, or be gone.
+        let is_gone = sys::is_gone(self.peer.pid);
+        Err(if is_gone { Lapse::Gone } else { Lapse::Unreadable(libc::EPERM) })
     }
 
     fn record(&self, board: &Board, parts: usize) -> Result<Vec<u8>, Unread> {
@@ -222,12 +237,6 @@ impl Link {
             Some(Err(errno)) => return Err(Lapse::Unreadable(*errno)),
             None => return Err(Lapse::Unreadable(libc::ESRCH)),
         };
-        // By execve(2) it may have become a program of another user's, which we may have the right to
-        // read and it has not; its first memory can be made to look like a board.
-        let user = sys::process_user(self.peer.pid).map_err(|error| lapse(&error))?;
-        if user != self.peer.uid {
-            return Err(Lapse::Unreadable(libc::EPERM));
-        }
         let mut shown = [0; BOARD_LEN];
         let len = sys::peek(self.peer.pid, place.address, &mut shown);
         let len = len.map_err(|error| lapse(&error))?;
@@ -257,15 +266,16 @@ impl From<Lapse> for Unread {
 }
 
 /// Go where an invitation leads.
-fn visit(invitation: &Invitation) -> io::Result<OwnedFd> {
+fn visit(invitation: &Invitation) -> io::Result<SocketFd> {
     let socket = RawSocket::new(Domain::UNIX, Type::SEQPACKET.nonblocking(), None)?;
     // Before anything can have come.
     sys::tell_senders(socket.as_fd(), true)?;
+    let refuses_descriptors = sys::refuse_descriptors(socket.as_fd()).is_ok();
     socket.connect(&address(invitation)?)?;
-    Ok(socket.into())
+    Ok(SocketFd::shared(socket.into(), refuses_descriptors))
 }
 
-fn join(fd: &OwnedFd, invitation: &Invitation, place: Result<Place, i32>) -> io::Result<()> {
+fn join(fd: &SocketFd, invitation: &Invitation, place: Result<Place, i32>) -> io::Result<()> {
     let place = place.map_err(|errno| errno as u64);
     let join = Join { secret: invitation.secret, place };
     sys::send_bytes(fd.as_fd(), &join.encode()).map(drop)

@@ -22,6 +22,9 @@ use crate::py::script::{Alarm, Next, Script};
 use crate::py::transfer::CALL_ON_LOOP;
 use crate::wire::Verdict;
 
+/// How often a send that waits for an answer looks whether the connection is still there.
+const LISTEN: Duration = Duration::from_millis(500);
+
 /// One message, from its place in the queue to the last byte.
 pub(super) struct Sending {
     channel: Py<BaseChannel>,
@@ -271,6 +274,21 @@ impl Script for Sending {
             Some(offered) if self.phase == Phase::Listening => offered.stream(),
             _ => self.channel.get().stream(),
         }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        (self.phase == Phase::Listening).then_some(LISTEN)
+    }
+
+    /// The link may outlive the connection: then nobody answers any more.
+    fn has_waited(&mut self, py: Python<'_>) -> PyResult<()> {
+        let socket = self.channel.get().stream().get().socket();
+        drop(socket.fd().map_err(|error| exception(py, error, "the channel"))?);
+        if socket.has_ended().unwrap_or(true) {
+            return Err(is_gone());
+        }
+        self.phase = Phase::Offering;
+        Ok(())
     }
 
     /// That the link has ended says that the peer is gone, and that nothing came by it in time what

@@ -3,7 +3,6 @@
 mod future;
 mod sleeper;
 
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -14,7 +13,7 @@ use super::budget;
 use super::event_loop::is;
 use super::watch::Watch;
 use crate::engine::Flight;
-use crate::net::Direction;
+use crate::net::{Direction, SocketFd};
 
 pub(super) use self::sleeper::Call;
 use self::sleeper::Sleeper;
@@ -84,7 +83,7 @@ impl Waiter {
     pub(super) fn arm(
         slf: &Bound<'_, Self>,
         event_loop: &Bound<'_, PyAny>,
-        fd: Arc<OwnedFd>,
+        fd: Arc<SocketFd>,
     ) -> PyResult<()> {
         let this = slf.get();
         if !this.is_watched_on(event_loop, &fd) {
@@ -138,7 +137,7 @@ impl Waiter {
         self.lock().watch.as_ref().is_some_and(|current| current.is(watch))
     }
 
-    pub(super) fn is_watched_on(&self, event_loop: &Bound<'_, PyAny>, fd: &Arc<OwnedFd>) -> bool {
+    pub(super) fn is_watched_on(&self, event_loop: &Bound<'_, PyAny>, fd: &Arc<SocketFd>) -> bool {
         self.lock().watch.as_ref().is_some_and(|watch| watch.get().is_of(event_loop, fd))
     }
 

@@ -9,6 +9,9 @@ pub(crate) use handle::{Handle, Sleeper};
 pub(crate) use transfer::{Call, Memory, Place, Transfer};
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
+
+pub(crate) type SocketFd = OwnedFd;
 
 #[derive(Debug)]
 pub(crate) enum Error {
