@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from itertools import islice
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -89,9 +90,10 @@ class Greeting(Generic[_P]):
 class Admission(Greeting[_C]):
     """The peers of a server.
 
-    A quarter of `max_channels`, and 16 at least, may be there that have said no hello, and as many
-    that have and wait for a place, in the order in which they came. Once all places are taken, the
-    channel whose peer has been silent longest gives way, if that is `idle_timeout` seconds or more.
+    A quarter of `max_channels`, and 16 at least, may be there that have said no hello. Those that
+    have wait for a place, in the order in which they came, `max_channels` of them at most. Once all
+    places are taken, the channel whose peer has been silent longest gives way, if that is
+    `idle_timeout` seconds or more.
     """
 
     def __init__(self, max_channels: int, idle_timeout: float) -> None:
@@ -110,35 +112,42 @@ class Admission(Greeting[_C]):
     def __contains__(self, channel: _C) -> bool:
         return any(channel in group for group in (self._greeting, self._waiting, self._channels))
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for a place."""
+        return bool(self._waiting)
+
     def queue(self, channel: _C) -> bool:
         """It has said hello. Whether it may wait for a place."""
-        if channel not in self._greeting or len(self._waiting) >= self._most:
+        if channel not in self._greeting or len(self._waiting) >= self._places:
             self.reject(channel)
             return False
         self.greeted(channel)
         self._waiting[channel] = None
         return True
 
-    def admit(self, channel: _C, now: float) -> bool:
-        """Whether there is a place for one that waits: ask again later if not."""
-        is_next = next(iter(self._waiting), None) is channel
-        if is_next and len(self._channels) < self._places:
+    def usher(self, now: float) -> tuple[list[_C], list[_C]]:
+        """Those that have a place from now on, and those that have to leave for them."""
+        free = self._places - len(self._channels)
+        leaving = self._idle(now)[: max(0, len(self._waiting) - free)] if self._waiting else []
+        for channel in leaving:
+            del self._channels[channel]
+        self.idle += len(leaving)
+        coming = list(islice(self._waiting, free + len(leaving)))
+        for channel in coming:
             del self._waiting[channel]
             self._channels[channel] = (channel._traffic, now)
-        return channel in self._channels
+        return coming, leaving
 
-    def idlest(self, now: float) -> _C | None:
-        """The channel that has to leave because its peer is silent, if there is one."""
+    def _idle(self, now: float) -> list[_C]:
+        """The channels whose peers have been silent for too long, the longest first."""
         for channel, (before, _) in self._channels.items():
             traffic = channel._traffic
             if traffic is None or traffic != before:
                 self._channels[channel] = (traffic, now)
-        idlest = min(self._channels, key=lambda channel: self._channels[channel][1], default=None)
-        if idlest is None or now - self._channels[idlest][1] < self._idle_timeout:
-            return None
-        del self._channels[idlest]
-        self.idle += 1
-        return idlest
+        since = {channel: moment for channel, (_, moment) in self._channels.items()}
+        idle = [channel for channel in since if now - since[channel] >= self._idle_timeout]
+        return sorted(idle, key=since.__getitem__)
 
     def leave(self, channel: _C) -> None:
         """It has gone, whatever it was."""

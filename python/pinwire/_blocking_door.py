@@ -48,8 +48,10 @@ class Door:
         self._closed = False
         # Peers that have not said hello, and until when they may: the first is late first.
         self._greeting: dict[Channel, float] = {}
-        # Those that have, and wait for a place or a thread.
-        self._ready: deque[tuple[Channel, float]] = deque()
+        # Those that have, wait for a place or a thread, and until when.
+        self._waiting: dict[Channel, float] = {}
+        # Those that have a place, and no thread yet.
+        self._coming: deque[Channel] = deque()
         # When to accept again, if that failed.
         self._again: float | None = None
         self._failing: set[str] = set()
@@ -57,6 +59,10 @@ class Door:
     def close(self) -> None:
         """Have `run` end; it closes the listener."""
         self._closed = True
+        self.ring()
+
+    def ring(self) -> None:
+        """Have `run` look whether there is a place."""
         with contextlib.suppress(OSError):  # rung already, or gone
             self._ringer.send(b"!")
 
@@ -72,7 +78,7 @@ class Door:
                     self._step()
             finally:
                 self._listener.close()
-                for channel in [*self._greeting, *(channel for channel, _ in self._ready)]:
+                for channel in [*self._greeting, *self._waiting]:
                     self._drop(channel)
 
     def _step(self) -> None:
@@ -81,6 +87,8 @@ class Door:
                 self._greet(key.data)
             elif key.fileobj is self._listener:
                 self._accept()
+            else:
+                self._bell.recv(4096)
         now = monotonic()
         while (
             self._greeting and (late := next(iter(self._greeting))) and self._greeting[late] < now
@@ -89,11 +97,30 @@ class Door:
         if self._again is not None and self._again <= now:
             self._again = None
             self._selector.register(self._listener, selectors.EVENT_READ)
-        while self._ready and self._place(*self._ready[0], now):
-            self._ready.popleft()
+        self._usher(now)
+
+    def _usher(self, now: float) -> None:
+        with self._lock:
+            coming, leaving = self._admission.usher(now)
+        for channel in leaving:
+            channel.abort()
+        self._coming += coming
+        for channel in [channel for channel, deadline in self._waiting.items() if deadline < now]:
+            self._drop(channel)
+        while self._coming:
+            channel = self._coming[0]
+            if self._waiting.pop(channel, None) is not None:
+                try:
+                    self._let_in(channel)
+                except RuntimeError as error:
+                    self._report_once("thread", error)
+                    self._waiting[channel] = now + HANDSHAKE_TIMEOUT
+                    return
+                self._failing.discard("thread")
+            self._coming.popleft()
 
     def _pause(self) -> float | None:
-        if self._ready or self._again is not None:
+        if self._waiting or self._again is not None:
             return PAUSE
         if not self._greeting:
             return None
@@ -139,37 +166,13 @@ class Door:
             self._drop(channel)
             return
         self._selector.unregister(channel.stream)
-        self._ready.append((channel, self._greeting.pop(channel)))
-
-    def _place(self, channel: Channel, deadline: float, now: float) -> bool:
-        """Whether it need not wait any more: it is in, or gone."""
-        if deadline < now:
-            self._drop(channel)
-            return True
-        with self._lock:
-            idlest = None
-            is_gone = channel not in self._admission
-            if not is_gone and not self._admission.admit(channel, now):
-                idlest = self._admission.idlest(now)
-                if idlest is None:
-                    return False
-        if is_gone:
-            return True
-        if idlest is not None:
-            idlest.abort()
-            return False
-        try:
-            self._let_in(channel)
-        except RuntimeError as error:
-            self._report_once("thread", error)
-            return False
-        self._failing.discard("thread")
-        return True
+        self._waiting[channel] = self._greeting.pop(channel)
 
     def _drop(self, channel: Channel) -> None:
         if self._greeting.pop(channel, None) is not None:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(channel.stream)
+        self._waiting.pop(channel, None)
         with self._lock:
             self._admission.leave(channel)
         channel.abort()

@@ -121,7 +121,10 @@ class ChannelServer:
         finally:
             with self._lock:
                 self._admission.leave(channel)
+                is_awaited = self._admission.is_awaited
                 del self._threads[threading.current_thread()]
+            if is_awaited:
+                self._door.ring()
 
 
 def serve_channels(

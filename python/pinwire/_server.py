@@ -43,6 +43,9 @@ class ChannelServer:
         self._admission = admission
         self._budget = budget
         self._tasks: set[asyncio.Task[None]] = set()
+        # Of those that wait for one, and when to look for some again.
+        self._places: dict[Channel, asyncio.Future[None]] = {}
+        self._ushering: asyncio.TimerHandle | None = None
         accepting = accept_all(listener, self._welcome, self._report)
         self._accepting = asyncio.get_running_loop().create_task(accepting)
 
@@ -99,6 +102,8 @@ class ChannelServer:
     def _ended(self, channel: Channel, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._admission.leave(channel)
+        if self._admission.is_awaited:
+            self._usher()
         # One that is cancelled before it begins closes nothing.
         channel.abort()
 
@@ -119,14 +124,29 @@ class ChannelServer:
             self._report("a handler of a channel failed", error)
 
     async def _find_place(self, channel: Channel) -> None:
-        loop = asyncio.get_running_loop()
         if not self._admission.queue(channel):
             raise ClosedError("the server is full, and so is its queue")
-        while not self._admission.admit(channel, loop.time()):
-            if (idlest := self._admission.idlest(loop.time())) is not None:
-                idlest.abort()
-            else:
-                await asyncio.sleep(PAUSE)
+        place = self._places[channel] = asyncio.get_running_loop().create_future()
+        self._usher()
+        try:
+            await place
+        finally:
+            del self._places[channel]
+
+    def _usher(self) -> None:
+        loop = asyncio.get_running_loop()
+        coming, leaving = self._admission.usher(loop.time())
+        for channel in leaving:
+            channel.abort()
+        for channel in coming:
+            if not (place := self._places[channel]).done():
+                place.set_result(None)
+        if self._admission.is_awaited and self._ushering is None:
+            self._ushering = loop.call_later(PAUSE, self._usher_again)
+
+    def _usher_again(self) -> None:
+        self._ushering = None
+        self._usher()
 
     def _report(self, message: str, error: Exception) -> None:
         loop = asyncio.get_running_loop()

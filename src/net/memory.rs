@@ -22,8 +22,14 @@ const LOOK: Duration = Duration::from_millis(50);
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// A limit for the memory of messages that are being received, over many connections. `H` tells
-/// whose a reservation is.
+/// Whose a reservation is.
+pub trait Owner {
+    /// Whether its peer has sent nothing that waits to be received.
+    fn is_silent(&self) -> bool;
+}
+
+/// A limit for the memory of messages that are being received, over many connections of the
+/// owners `H`.
 ///
 /// A message gets all its memory at once while no more than half of the limit is in use, and in
 /// steps otherwise, each as large as what has come already: a promise alone holds little. The last
@@ -32,7 +38,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// 1 MiB/s loses its reservation; and the oldest holder gets what it asks for beyond the limit, so
 /// that somebody always comes to an end.
 #[derive(Debug)]
-pub struct MemoryBudget<H> {
+pub struct MemoryBudget<H: Owner> {
     limit: u64,
     state: Mutex<State<H>>,
 }
@@ -93,13 +99,13 @@ pub struct BudgetStats {
 
 /// Memory that one connection may use. Dropped, it is free again.
 #[derive(Debug)]
-pub struct Reservation<H> {
+pub struct Reservation<H: Owner> {
     budget: Arc<MemoryBudget<H>>,
     number: u64,
     reserved: u64,
 }
 
-impl<H> MemoryBudget<H> {
+impl<H: Owner> MemoryBudget<H> {
     /// A budget of so many bytes.
     pub fn new(limit: u64) -> Arc<MemoryBudget<H>> {
         let state = State {
@@ -150,7 +156,7 @@ impl<H> MemoryBudget<H> {
     }
 }
 
-impl<H> Reservation<H> {
+impl<H: Owner> Reservation<H> {
     /// Bytes that may be used.
     pub fn reserved(&self) -> u64 {
         self.reserved
@@ -196,7 +202,7 @@ impl<H> Reservation<H> {
     }
 }
 
-impl<H> State<H> {
+impl<H: Owner> State<H> {
     fn grant(&mut self, number: u64, more: u64) {
         self.used += more;
         let holder = self.holders.get_mut(&number).expect("looked up before");
@@ -237,13 +243,19 @@ impl<H> State<H> {
             self.looked = now;
             self.look(passed.min(LOOK));
         }
-        let others = self.holders.iter().filter(|(number, _)| **number != asks);
-        let (&number, slowest) = others.max_by_key(|(_, holder)| holder.slow)?;
-        if slowest.slow < PATIENCE {
-            return None;
+        loop {
+            let others = self.holders.iter_mut().filter(|(number, _)| **number != asks);
+            let (&number, slowest) = others.max_by_key(|(_, holder)| holder.slow)?;
+            if slowest.slow < PATIENCE {
+                return None;
+            }
+            if slowest.who.is_silent() {
+                self.ended += 1;
+                return self.remove(number);
+            }
+            // It is we who are slow.
+            slowest.slow = Duration::ZERO;
         }
-        self.ended += 1;
-        self.remove(number)
     }
 
     /// So much time has passed: who is slow?
@@ -267,7 +279,7 @@ impl<H> State<H> {
     }
 }
 
-impl<H> Holder<H> {
+impl<H: Owner> Holder<H> {
     /// It has got what it waited for.
     fn go_on(&mut self) {
         self.waits = None;
@@ -276,7 +288,7 @@ impl<H> Holder<H> {
     }
 }
 
-impl<H> Drop for Reservation<H> {
+impl<H: Owner> Drop for Reservation<H> {
     fn drop(&mut self) {
         let gone = self.budget.lock().remove(self.number);
         drop(gone); // Not while the budget is locked: it may be a Python object.
@@ -286,6 +298,13 @@ impl<H> Drop for Reservation<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Who has an even number has sent something that waits.
+    impl Owner for u32 {
+        fn is_silent(&self) -> bool {
+            self % 2 == 1
+        }
+    }
 
     const MIB: u64 = 1 << 20;
 
@@ -384,6 +403,20 @@ mod tests {
         assert_eq!(slow.ask(2 * MIB, 0, now), Answer::Lost);
         assert_eq!(third.ask(2 * MIB, MIB, now), Answer::Granted);
         assert_eq!(budget.stats().ended, 1);
+    }
+
+    #[test]
+    fn ask_when_a_holder_has_sent_more_than_was_received_then_it_is_not_slow() {
+        let budget = MemoryBudget::new(3 * MIB);
+        let (mut first, _) = reservation(&budget, 2);
+        let (mut second, _) = reservation(&budget, 3);
+        let mut now = Instant::now();
+        assert_eq!(first.ask(2 * MIB, MIB, now), Answer::Granted);
+        assert_eq!(first.ask(2 * MIB, MIB, now), Answer::Granted);
+        for _ in 0..20 {
+            now += LOOK;
+            assert!(matches!(second.ask(MIB, MIB, now), Answer::Wait(_)));
+        }
     }
 
     #[test]

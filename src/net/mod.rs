@@ -29,7 +29,7 @@ pub use error::{Error, OpenError, reason};
 pub use file::FileRange;
 pub use handle::{Handle, Sleeper};
 pub use listener::Listener;
-pub use memory::{Answer, BudgetStats, MemoryBudget, Reservation};
+pub use memory::{Answer, BudgetStats, MemoryBudget, Owner, Reservation};
 pub use options::{Keepalive, Options};
 pub use pull::{Failure, Piece, Pull, Window};
 pub use same_host::{Heard, Invited, Lapse, Link, Unread, Visit, here};

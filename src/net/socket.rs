@@ -342,7 +342,12 @@ impl Socket {
         if !self.peer_closed()? {
             return Ok(false);
         }
-        self.handle.get().map_or(Ok(true), |fd| Ok(sys::unread(fd.as_fd())? == 0))
+        Ok(self.unread()? == 0)
+    }
+
+    /// Bytes that have come and nobody has received; none once it is closed.
+    pub fn unread(&self) -> io::Result<usize> {
+        self.handle.get().map_or(Ok(0), |fd| sys::unread(fd.as_fd()))
     }
 }
 

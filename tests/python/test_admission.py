@@ -59,35 +59,36 @@ def test_greeting_when_too_many_are_silent_then_the_first_gives_way():
 
 def test_admission_when_full_then_the_longest_silent_gives_way():
     admission = Admission(2, 5.0)
-    first, second, third = [Peer() for _ in range(3)]
-    for peer in (first, second, third):
+    first, second, third = peers = [Peer() for _ in range(3)]
+    for peer in peers:
         admission.arrive(peer)
-        assert admission.queue(peer)
-    assert not admission.admit(second, 0.0)
-    assert admission.admit(first, 0.0)
-    assert admission.admit(second, 1.0)
-    assert not admission.admit(third, 2.0)
-    assert admission.idlest(4.9) is None
+    assert admission.queue(first)
+    assert admission.usher(0.0) == ([first], [])
+    assert admission.queue(second)
+    assert admission.usher(1.0) == ([second], [])
+    assert admission.queue(third)
+    assert admission.usher(4.9) == ([], [])
     first._traffic = 100
-    assert admission.idlest(5.5) is None
-    assert admission.idlest(6.0) is second
-    assert admission.admit(third, 6.0)
+    assert admission.usher(5.5) == ([], [])
+    assert admission.is_awaited
+    assert admission.usher(6.0) == ([third], [second])
+    assert not admission.is_awaited
     assert second not in admission
     assert admission.idle == 1
 
 
 def test_admission_when_its_queue_is_full_then_the_last_is_turned_away():
     admission = Admission(1, 1.0)
-    peers = [Peer() for _ in range(17)]
-    for peer in peers[:16]:
+    peers = [Peer() for _ in range(3)]
+    for peer in peers:
         admission.arrive(peer)
-        assert admission.queue(peer)
-    admission.arrive(peers[16])
-    assert not admission.queue(peers[16])
+    assert admission.queue(peers[0])
+    assert not admission.queue(peers[1])
     assert admission.rejected == 1
+    assert admission.usher(0.0) == ([peers[0]], [])
+    assert admission.queue(peers[2])
     admission.leave(peers[0])
-    assert admission.admit(peers[1], 0.0)
-    assert admission.rejected == 2
+    assert admission.usher(0.0) == ([peers[2]], [])
 
 
 def test_admission_when_nobody_waits_for_the_peer_then_the_channel_stays():
@@ -95,9 +96,10 @@ def test_admission_when_nobody_waits_for_the_peer_then_the_channel_stays():
     busy, other = Peer(None), Peer()
     for peer in (busy, other):
         admission.arrive(peer)
-        admission.queue(peer)
-        admission.admit(peer, 0.0)
-    assert admission.idlest(100.0) is None
+    assert admission.queue(busy)
+    assert admission.usher(0.0) == ([busy], [])
+    assert admission.queue(other)
+    assert admission.usher(100.0) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pinwire.blocking
 from . import census
 from .siege import BUDGET, CHANNELS, DESCRIPTORS, THREADS
 
-OPTIONS = {"memory_budget": BUDGET, "max_channels": CHANNELS, "idle_timeout": 0.25}
+OPTIONS = {"memory_budget": BUDGET, "max_channels": CHANNELS, "idle_timeout": 0.1}
 
 
 def main() -> None:

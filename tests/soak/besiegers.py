@@ -53,7 +53,7 @@ def describing(chance: random.Random) -> bytes:
 
 def flooding(_: random.Random) -> bytes:
     """Empty messages, of whose answers none is read."""
-    return HELLO + EMPTY * 20_000
+    return HELLO + EMPTY * 2_000
 
 
 def lying(chance: random.Random) -> bytes:

@@ -77,6 +77,12 @@ impl MemoryBudget {
     }
 }
 
+impl net::Owner for Holder {
+    fn is_silent(&self) -> bool {
+        self.stream.get().socket().unread().is_ok_and(|unread| unread == 0)
+    }
+}
+
 impl Holder {
     /// It is too slow for a server whose memory others wait for.
     fn end(&self, py: Python<'_>) {
