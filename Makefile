@@ -226,12 +226,14 @@ soak-tools:
 soak: export PYTHONPATH := tests
 soak: $(VENV)/$(NEWEST)/.ready soak-tools
 	$(VENV)/$(NEWEST)/bin/python -m soak --seconds 600 $(SOAK)
+	$(VENV)/$(NEWEST)/bin/python -m soak.siege
 	PINWIRE_SOAK=1 $(VENV)/$(NEWEST)/bin/python -m pytest -q tests/python/test_bulk_storm.py \
 		tests/python/test_channel_sequences.py tests/python/test_threads_stress*.py
 
 soak-quick: export PYTHONPATH := tests
 soak-quick: $(VENV)/$(NEWEST)/.ready soak-tools
 	$(VENV)/$(NEWEST)/bin/python -m soak --seconds 60 $(SOAK)
+	$(VENV)/$(NEWEST)/bin/python -m soak.siege --seconds 5 --peers 150
 
 check: $(CHECK)/.ready deny
 	cargo fmt --check

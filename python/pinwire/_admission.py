@@ -52,9 +52,9 @@ def most_greeting(max_channels: int) -> int:
 
 
 def default_max_channels() -> int:
-    """Three quarters of the descriptors that the process may have (RLIMIT_NOFILE)."""
+    """Half of the descriptors that the process may have (RLIMIT_NOFILE)."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST if soft == resource.RLIM_INFINITY else max(1, min(MOST, soft * 3 // 4))
+    return MOST if soft == resource.RLIM_INFINITY else max(1, min(MOST, soft // 2))
 
 
 class Greeting(Generic[_P]):
@@ -91,7 +91,7 @@ class Admission(Greeting[_C]):
     """The peers of a server.
 
     A quarter of `max_channels`, and 16 at least, may be there that have said no hello. Those that
-    have wait for a place, in the order in which they came, `max_channels` of them at most. Once all
+    have wait for a place, in the order in which they came, half of `max_channels` at most. Once all
     places are taken, the channel whose peer has been silent longest gives way, if that is
     `idle_timeout` seconds or more.
     """
@@ -119,7 +119,7 @@ class Admission(Greeting[_C]):
 
     def queue(self, channel: _C) -> bool:
         """It has said hello. Whether it may wait for a place."""
-        if channel not in self._greeting or len(self._waiting) >= self._places:
+        if channel not in self._greeting or len(self._waiting) >= max(1, self._places // 2):
             self.reject(channel)
             return False
         self.greeted(channel)

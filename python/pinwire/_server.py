@@ -169,7 +169,7 @@ def serve_channels(
 
     - `memory_budget`: for messages while they come, over all channels: bytes, or a `MemoryBudget`
       that several servers share. Default: a quarter of the memory the process may use.
-    - `max_channels`: peers at one time. Default: three quarters of the descriptors it may have.
+    - `max_channels`: peers at one time. Default: half of the descriptors it may have.
     - `idle_timeout`: with so many channels, one on which the peer has let `idle_timeout` seconds
       pass in silence is ended for a newcomer. Default 10.
     """

@@ -104,7 +104,7 @@ class ServeOptions(ListenOptions, total=False):
     Default: a quarter of the memory that the process may use."""
 
     max_channels: int
-    """Peers at one time. Default: three quarters of the descriptors the process may have."""
+    """Peers at one time. Default: half of the descriptors the process may have."""
 
     idle_timeout: float
     """Seconds of silence after which a channel of a full server gives way. Default 10."""

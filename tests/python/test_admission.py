@@ -267,7 +267,7 @@ def test_budget_when_none_is_given_then_it_is_a_quarter_of_the_memory(face):
 
 def test_max_channels_when_none_is_given_then_it_follows_the_descriptors():
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert default_max_channels() == min(16 * 1024, soft * 3 // 4)
+    assert default_max_channels() == min(16 * 1024, soft // 2)
 
 
 @pytest.mark.parametrize(

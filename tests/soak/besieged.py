@@ -23,7 +23,7 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, hard))
     logging.disable()
-    threading.excepthook = lambda _: None
+    threading.excepthook = _complain
     face = sys.argv[1]
     if face == "blocking":
         threading.Thread.start = _few(threading.Thread.start)
@@ -35,6 +35,12 @@ def main() -> None:
     loops = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     with asyncio.Runner(loop_factory=loops[face]) as runner:
         runner.run(_serve())
+
+
+def _complain(args: threading.ExceptHookArgs) -> None:
+    """Handlers whose peers are hostile raise; nothing else may."""
+    if args.thread is None or args.thread.name != "pinwire-channel":
+        threading.__excepthook__(args)
 
 
 async def _serve() -> None:
