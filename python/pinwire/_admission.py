@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import resource
 from itertools import islice
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from ._core import BudgetStats
+from . import _core
+from ._memory import default_budget
 
 MOST = 16 * 1024
 """Channels of a server by default, however many descriptors there are."""
@@ -31,7 +31,7 @@ class ServerStats(NamedTuple):
     """Of these, how many never became a channel: they said no hello, or there was no place."""
     idle: int
     """Channels that were ended because the server was full and their peers were silent."""
-    memory: BudgetStats
+    memory: _core.BudgetStats
     """The budget for what is being received."""
 
 
@@ -63,8 +63,8 @@ class Greeting(Generic[_P]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._greeting: dict[_P, None] = {}
-        self.accepted = 0
-        self.rejected = 0
+        self.accepted: int = 0
+        self.rejected: int = 0
 
     def arrive(self, peer: _P) -> _P | None:
         """It has connected. Gives the one that has to leave for it, if any."""
@@ -157,7 +157,7 @@ class Admission(Greeting[_C]):
             self.rejected += 1
         self._channels.pop(channel, None)
 
-    def stats(self, memory: BudgetStats) -> ServerStats:
+    def stats(self, memory: _core.BudgetStats) -> ServerStats:
         """How it stands."""
         return ServerStats(
             channels=len(self._channels),
@@ -168,3 +168,18 @@ class Admission(Greeting[_C]):
             idle=self.idle,
             memory=memory,
         )
+
+
+def admission(options: Any) -> tuple[Admission[Any], _core.MemoryBudget, Any]:
+    """What a server takes in, from its options; and those of its listener and its channels."""
+    budget = options.get("memory_budget")
+    if budget is None:
+        budget = default_budget()
+    elif isinstance(budget, int):
+        budget = _core.MemoryBudget(budget)
+    max_channels = options.get("max_channels")
+    if max_channels is None:
+        max_channels = default_max_channels()
+    admission: Admission[Any] = Admission(max_channels, options.get("idle_timeout", IDLE_TIMEOUT))
+    rest = {name: options[name] for name in options if name not in ("max_channels", "idle_timeout")}
+    return admission, budget, rest | {"memory_budget": budget}

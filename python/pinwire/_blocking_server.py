@@ -6,9 +6,9 @@ import threading
 from typing import TYPE_CHECKING
 
 from . import _core
+from ._admission import admission as admit
 from ._blocking import listen
 from ._blocking_door import Door, report
-from ._open import admission as admit
 from ._open import split
 from .errors import ClosedError
 

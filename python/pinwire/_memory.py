@@ -6,12 +6,12 @@ import os
 import resource
 from pathlib import Path
 
+from ._core import MemoryBudget
+
 TYPE_CHECKING = False  # as in `pinwire`
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from ._core import MemoryBudget
 
 SHARE = 4
 """The part of it that a server takes for what is being received: one of so many."""
@@ -19,8 +19,6 @@ SHARE = 4
 
 def default_budget() -> MemoryBudget:
     """A budget for one server, unless its user has chosen another."""
-    from ._core import MemoryBudget
-
     return MemoryBudget(max(available() // SHARE, 1))
 
 

@@ -6,8 +6,6 @@ import errno
 import socket
 
 from . import _core
-from ._admission import IDLE_TIMEOUT, Admission, default_max_channels
-from ._memory import default_budget
 from .errors import TransferTimeoutError
 
 TYPE_CHECKING = False  # as in `pinwire`
@@ -15,7 +13,6 @@ TYPE_CHECKING = False  # as in `pinwire`
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._core import MemoryBudget
     from ._types import Address, Answer, Candidate
 
 
@@ -32,28 +29,12 @@ place for a peer."""
 _OF_CHANNELS = frozenset(
     ("max_message_bytes", "allow_pickle", "same_host", "allocator", "high_water", "memory_budget")
 )
-_OF_SERVERS = frozenset(("max_channels", "idle_timeout"))
 
 
 def split(options: Any) -> tuple[Any, Any]:
     """The options that are a channel's, and those of its stream or listener."""
     for_channel = {name: options[name] for name in options if name in _OF_CHANNELS}
     return for_channel, {name: options[name] for name in options if name not in _OF_CHANNELS}
-
-
-def admission(options: Any) -> tuple[Admission[Any], MemoryBudget, Any]:
-    """What a server takes in, from its options; and those of its listener and its channels."""
-    budget = options.get("memory_budget")
-    if budget is None:
-        budget = default_budget()
-    elif isinstance(budget, int):
-        budget = _core.MemoryBudget(budget)
-    max_channels = options.get("max_channels")
-    if max_channels is None:
-        max_channels = default_max_channels()
-    admission: Admission[Any] = Admission(max_channels, options.get("idle_timeout", IDLE_TIMEOUT))
-    rest = {name: options[name] for name in options if name not in _OF_SERVERS}
-    return admission, budget, rest | {"memory_budget": budget}
 
 
 def timed_out(doing: str) -> TransferTimeoutError:

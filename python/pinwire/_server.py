@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from . import _core
+from ._admission import admission as admit
 from ._asyncio import Opening, accept_all, bounded, listen
 from ._channel import Channel
 from ._open import HANDSHAKE_TIMEOUT, PAUSE, split
-from ._open import admission as admit
 from .errors import ClosedError, Error
 
 if TYPE_CHECKING:

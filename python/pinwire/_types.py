@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ._core import MemoryBudget
-
 Address: TypeAlias = str | tuple[str, int]
 
 Candidate: TypeAlias = tuple[Any, ...] | bytes
@@ -22,6 +20,17 @@ Allocator: TypeAlias = Callable[[tuple[int, ...], Any, str], Any]
 """`allocator(shape, dtype, order)` gives writable memory, as `numpy.empty` does."""
 
 Exporter: TypeAlias = "Buffer | SupportsDLPack"
+
+
+class Budget(Protocol):
+    """A `pinwire.MemoryBudget`, and nothing else."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of it."""
+        ...
+
+    def __init__(self, nbytes: int, /) -> None: ...
 
 
 class SupportsDLPack(Protocol):
@@ -82,7 +91,7 @@ class ChannelOptions(TypedDict, total=False):
     high_water: int
     """Bytes of posted messages that may wait before `post` refuses more. Default 64 MiB."""
 
-    memory_budget: MemoryBudget | None
+    memory_budget: Budget | None
     """What messages share with those of other channels while they come. Default: no limit."""
 
 
@@ -99,7 +108,7 @@ class ServeOptions(ListenOptions, total=False):
     allocator: Allocator | None
     high_water: int
 
-    memory_budget: int | MemoryBudget | None
+    memory_budget: int | Budget | None
     """For messages while they come, over all channels: bytes, or a budget that is shared.
     Default: a quarter of the memory that the process may use."""
 

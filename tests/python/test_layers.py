@@ -11,9 +11,11 @@ import pinwire
 LAYERS = [
     {"_types", "errors"},
     {"_core"},
-    {"_wake", "_open", "_dtypes", "_pickling"},
+    {"_memory"},
+    {"_wake", "_open", "_dtypes", "_pickling", "_admission"},
     {"_asyncio", "_blocking", "_posted", "_blocking_posted"},
     {"_channel", "_blocking_channel"},
+    {"_blocking_door"},
     {"_server", "_blocking_server"},
     {"__init__", "blocking"},
     {"_cli", "dask", "testing"},
