@@ -8,8 +8,12 @@ use super::error::within;
 /// Dimensions of an array: more than NumPy has (NPY_MAXDIMS).
 pub const MAX_NDIM: usize = 64;
 
+/// Dimensions of an array together with those of arrays within its items, where there are any: a
+/// field is an array of all of them, and NumPy 1 has 32.
+pub(super) const MAX_DEEP_NDIM: usize = 32;
+
 /// Items of an array that has no bytes: nothing else bounds how long it takes to print one.
-pub(super) const MAX_EMPTY_ITEMS: u64 = 16 * 1024 * 1024;
+const MAX_EMPTY_ITEMS: u64 = 1024 * 1024;
 
 /// Bytes of a part's description before its dtype.
 const FIXED_LEN: usize = 8;
@@ -84,12 +88,18 @@ impl Part {
         if layout.itemsize != u64::from(self.itemsize) {
             return Err(WireError::OtherSize);
         }
+        if layout.ndim > 0 {
+            let ndim = self.shape.len() + layout.ndim;
+            let what = "dimensions of an array and of those within its items";
+            within(what, ndim as u64, MAX_DEEP_NDIM as u64)?;
+        }
         let too_large = WireError::Nonsense("an array larger than any memory");
         if self.nbytes().ok_or(too_large)? == 0 {
             // It cannot wrap: `nbytes` has multiplied the same numbers. Nobody goes into an extent
             // of 0.
-            let items = self.shape.iter().take_while(|&&extent| extent > 0).product();
-            within("items without a byte", items, MAX_EMPTY_ITEMS)?;
+            let items: u64 = self.shape.iter().take_while(|&&extent| extent > 0).product();
+            let each = if self.shape.contains(&0) { 1 } else { layout.empties };
+            within("items without a byte", items.saturating_mul(each), MAX_EMPTY_ITEMS)?;
         }
         Ok(layout)
     }
