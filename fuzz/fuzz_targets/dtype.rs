@@ -11,6 +11,8 @@ fuzz_target!(|text: &[u8]| {
         assert!(layout.padding <= layout.itemsize);
         assert!(layout.ndim <= 32, "a field is an array of all these dimensions");
         assert!(layout.empties <= layout.itemsize.max(64), "a few bytes are used for ever");
+        assert_eq!(layout.fields.itemsize() as u64, layout.itemsize);
+        assert!(layout.fields.is_whole() || layout.itemsize > 0);
         assert_eq!(Layout::parse(text), Ok(layout));
     }
 });

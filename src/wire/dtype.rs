@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::WireError;
 use super::part::MAX_DEEP_NDIM;
+use crate::mem::Fields;
 
 /// Bytes of one item: NumPy keeps the number in a C int.
 const MAX_ITEMSIZE: u64 = i32::MAX as u64;
@@ -50,7 +51,7 @@ const NAMED: &[(&str, u64)] = &[
 const UNITS: &[&str] = &["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"];
 
 /// What an item's bytes are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Bytes of one item.
     pub itemsize: u64,
@@ -60,6 +61,9 @@ pub struct Layout {
     pub ndim: usize,
     /// Items without a byte that one finds when one goes through it.
     pub empties: u64,
+    /// Which bytes of it are part of a value. `padding` also counts what is in the gap of one field and in
+    /// another field, and knows nothing of those of long doubles.
+    pub fields: Fields,
 }
 
 impl Layout {
@@ -109,7 +113,19 @@ fn item(text: &str) -> Result<Layout, WireError> {
     if itemsize > MAX_ITEMSIZE {
         return Err(nonsense("its items are larger than 2 GiB"));
     }
-    Ok(Layout { itemsize, padding: 0, ndim: 0, empties: u64::from(itemsize == 0) })
+    let fields = values(text, itemsize as usize);
+    Ok(Layout { itemsize, padding: 0, ndim: 0, empties: u64::from(itemsize == 0), fields })
+}
+
+/// What counts of an item without parts: all of it, unless it is one of long doubles, of whose 16
+/// bytes an x86 writes 10.
+fn values(text: &str, itemsize: usize) -> Fields {
+    let is_x87 = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
+    match text {
+        "<f16" | "<c32" if is_x87 => Fields::part(16, 0, 10).repeated(itemsize / 16),
+        ">f16" | ">c32" if is_x87 => Fields::part(16, 6, 10).repeated(itemsize / 16),
+        _ => Fields::whole(itemsize),
+    }
 }
 
 /// Bytes of an item of this kind and size. Only what has several bytes has an order.
@@ -168,10 +184,11 @@ fn array(pair: &[Value], depth: usize) -> Result<Layout, WireError> {
     let items = span / base.itemsize;
     if extents.contains(&0) {
         let empties = extents.iter().take_while(|&&extent| extent > 0).product();
-        return Ok(Layout { itemsize: 0, ndim, empties, ..base });
+        return Ok(Layout { itemsize: 0, ndim, empties, fields: Fields::whole(0), ..base });
     }
+    let fields = base.fields.repeated(items as usize);
     let empties = base.empties.saturating_mul(items);
-    Ok(Layout { itemsize: span, ndim, empties, ..base })
+    Ok(Layout { itemsize: span, padding: base.padding, ndim, empties, fields })
 }
 
 /// A structure, as `numpy.dtype` takes one.
@@ -193,6 +210,7 @@ fn structure(fields: &Map<String, Value>, depth: usize) -> Result<Layout, WireEr
         return Err(nonsense("it has a name twice"));
     }
     let mut spans = Vec::with_capacity(formats.len());
+    let mut fields = Vec::with_capacity(formats.len());
     let (mut padding, mut ndim, mut empties) = (0, 0, u64::from(itemsize == 0));
     for (format, offset) in formats.iter().zip(offsets) {
         let field = of_tree(format, depth)?;
@@ -202,6 +220,7 @@ fn structure(fields: &Map<String, Value>, depth: usize) -> Result<Layout, WireEr
         padding += field.padding;
         ndim = ndim.max(field.ndim);
         empties = field.empties.saturating_add(empties);
+        fields.push((start as usize, field.fields));
     }
     spans.sort_unstable();
     let mut covered = 0;
@@ -216,7 +235,8 @@ fn structure(fields: &Map<String, Value>, depth: usize) -> Result<Layout, WireEr
     if empties > itemsize.max(MAX_EMPTIES) {
         return Err(nonsense("it has too many items without a byte"));
     }
-    Ok(Layout { itemsize, padding, ndim, empties })
+    let fields = Fields::structure(itemsize as usize, fields);
+    Ok(Layout { itemsize, padding, ndim, empties, fields })
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
+use std::sync::Arc;
+
 use bytes::{Buf, BufMut};
 use smallvec::SmallVec;
 
 use super::WireError;
 use super::dtype::Layout;
 use super::error::within;
+use crate::mem::Fields;
 
 /// Dimensions of an array: more than NumPy has (NPY_MAXDIMS).
 pub const MAX_NDIM: usize = 64;
@@ -102,6 +105,16 @@ impl Part {
             within("items without a byte", items.saturating_mul(each), MAX_EMPTY_ITEMS)?;
         }
         Ok(layout)
+    }
+
+    /// Which bytes of its items are part of a value; None: all of them.
+    pub fn fields(&self) -> Option<Arc<Fields>> {
+        // Most types have no gaps, and need not be looked at for long.
+        if !matches!(self.dtype[..], [b'{', ..] | [_, b'f' | b'c', _, _]) {
+            return None;
+        }
+        let fields = Layout::parse(&self.dtype).ok()?.fields;
+        (!fields.is_whole()).then(|| Arc::new(fields))
     }
 
     /// Take a description from the front of `bytes`.

@@ -64,10 +64,11 @@ def use(array):
     # Not all types can be compared, and NumPy sorts no more than 32 dimensions.
     with contextlib.suppress(TypeError, ValueError, *[RuntimeError] * (array.ndim > 32)):
         array == copied, np.sort(array)
-    if array.dtype.kind in "biufc" and array.dtype.isbuiltin != 2:
+    if array.dtype.kind in "biufc" and array.dtype.isbuiltin == 1:
         assert memoryview(array).nbytes == array.nbytes
     else:
-        with contextlib.suppress(ValueError, BufferError):  # no format for it, or for its names
+        # Some have no format in some order of bytes, or for their names.
+        with contextlib.suppress(ValueError, BufferError):
             memoryview(array)
     for name in array.dtype.names or ():
         use(array[name])
@@ -157,7 +158,7 @@ words = st.builds(
 
 
 @settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
-@given(st.lists(words, min_size=100, max_size=150))
+@given(st.lists(words, min_size=80, max_size=120))
 def test_array_when_its_layout_is_accepted_then_numpy_can_do_everything_with_it(many):
     returncode, printed, complaints = received(many)
     assert returncode == 0, complaints[-2000:]
