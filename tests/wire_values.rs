@@ -19,6 +19,12 @@ fn structure(formats: &str, offsets: &str, itemsize: &str) -> String {
     )
 }
 
+/// An array of so many dimensions within one of 16.
+fn deep(ndim: usize) -> String {
+    let ones = |count| vec!["1"; count].join(",");
+    format!(r#""|u1",[["|u1",[{}]],[{}]]"#, ones(ndim), ones(16))
+}
+
 fn texts() -> Vec<Text> {
     let nested = |levels| {
         let format = (0..levels).fold(r#""<f8""#.to_owned(), |inner, _| format!("[{inner},[1]]"));
@@ -34,6 +40,12 @@ fn texts() -> Vec<Text> {
         ("overlap", structure(r#""<f8","<f8""#, "0,0", "8"), Some((8, 0))),
         ("most-padding", structure(r#""|u1","|u1""#, "0,65537", "65538"), Some((65538, 65536))),
         ("deepest", nested(15), Some((8, 0))),
+        ("flexible", structure(r#""<u4",["<f8",[0]]"#, "0,4", "4"), Some((4, 0))),
+        ("32-dimensions", structure(&deep(16), "0,0", "1"), Some((1, 0))),
+        ("33-dimensions", structure(&deep(17), "0,0", "1"), None),
+        ("empties", structure(r#""<u4",["<f8",[63,0]]"#, "0,4", "4"), Some((4, 0))),
+        ("too-many-empties", structure(r#""<u4",["<f8",[65,0]]"#, "0,4", "4"), None),
+        ("array-of-nothing", structure(r#""<u4",["|S0",[1]]"#, "0,4", "4"), None),
         ("pointer", "|O8".to_owned(), None),
         ("unit-by-zero", "<M8[s/0]".to_owned(), None),
         ("unit-of-zero", "<M8[00s]".to_owned(), None),

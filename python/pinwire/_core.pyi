@@ -567,8 +567,11 @@ class Channel(BaseChannel):
 
         dtype, shape and order (C or Fortran) travel with each; other layouts arrive in C order,
         in long runs without a copy, short ones through a staging block (`copy` as in
-        `Stream.send_buffer`). `meta` is a small mapping of None, bool, int (64 bits), float, str,
-        bytes, lists and mappings of these: at most 64 KiB, nested at most 16 deep (MessagePack).
+        `Stream.send_buffer`). So do structures with gaps: bytes that belong to no field, padding or
+        the columns that `table[["id", "name"]]` leaves out, arrive as zeros.
+
+        `meta` is a small mapping of None, bool, int (64 bits), float, str, bytes, lists and
+        mappings of these: at most 64 KiB, nested at most 16 deep (MessagePack).
 
         Messages of several tasks go out whole, in the order in which they are awaited. The memory
         is pinned from the call on. A send that is interrupted in its turn after the first byte

@@ -62,6 +62,42 @@ pub(super) unsafe fn scatter(
     }
 }
 
+/// Equally spaced places in memory.
+#[derive(Clone, Copy)]
+pub(super) struct Strided {
+    /// The first one.
+    pub(super) base: *mut u8,
+    /// Bytes from one to the next; may be negative or 0.
+    pub(super) stride: isize,
+}
+
+/// Copy `count` items of `len` bytes.
+///
+/// # Safety
+/// The items may be read there and written here, and the places do not overlap. Somebody may write
+/// to the items meanwhile; then it is undefined which values are copied.
+pub(super) unsafe fn copy(from: Strided, to: Strided, count: usize, len: usize) {
+    let (Strided { base: from, stride: from_stride }, Strided { base: to, stride }) = (from, to);
+    match len {
+        // SAFETY: the caller's promise, handed on unchanged.
+        1 => unsafe { strided::<1>(from, from_stride, to, stride, count) },
+        // SAFETY: as above.
+        2 => unsafe { strided::<2>(from, from_stride, to, stride, count) },
+        // SAFETY: as above.
+        4 => unsafe { strided::<4>(from, from_stride, to, stride, count) },
+        // SAFETY: as above.
+        8 => unsafe { strided::<8>(from, from_stride, to, stride, count) },
+        // SAFETY: as above.
+        16 => unsafe { strided::<16>(from, from_stride, to, stride, count) },
+        _ => {
+            for i in 0..count {
+                // SAFETY: the caller's promise; i < count.
+                unsafe { copy_nonoverlapping(at(from, from_stride, i), at(to, stride, i), len) };
+            }
+        }
+    }
+}
+
 /// # Safety
 /// `count` items of `N` bytes may be read and written at the given distances.
 unsafe fn strided<const N: usize>(

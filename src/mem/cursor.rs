@@ -26,7 +26,7 @@ pub enum Access {
     Write,
 }
 
-/// Whether short runs may be staged: the `copy` argument of the array API.
+/// Whether short runs, and items with gaps, may be staged: the `copy` argument of the array API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Copying {
     /// Where that is faster.
@@ -38,12 +38,18 @@ pub enum Copying {
     Always,
 }
 
-/// An array's runs are short, and it was asked not to copy.
+/// Why an array has to be copied that was asked not to be.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("its runs of {run} bytes would have to be copied")]
-pub struct MustCopy {
-    /// Bytes in one of its runs.
-    pub run: usize,
+pub enum MustCopy {
+    /// Its runs are short.
+    #[error("its runs of {run} bytes would have to be copied")]
+    Runs {
+        /// Bytes in one of its runs.
+        run: usize,
+    },
+    /// Some of its bytes belong to no value.
+    #[error("its items have bytes that belong to no field, and travel as zeros")]
+    Gaps,
 }
 
 /// A position in a list of arrays, seen as one stream of bytes.
@@ -115,8 +121,9 @@ impl Cursor {
     pub fn is_staged(runs: &Runs, copying: Copying) -> Result<bool, MustCopy> {
         let short = runs.left() > 0 && !runs.is_contiguous() && runs.run_len() < DIRECT_RUN;
         match copying {
-            Copying::Allowed => Ok(short),
-            Copying::Never if short => Err(MustCopy { run: runs.run_len() }),
+            Copying::Allowed => Ok(short || runs.has_gaps()),
+            Copying::Never if runs.has_gaps() => Err(MustCopy::Gaps),
+            Copying::Never if short => Err(MustCopy::Runs { run: runs.run_len() }),
             Copying::Never => Ok(false),
             Copying::Always => Ok(true),
         }

@@ -1,9 +1,12 @@
 #![allow(unsafe_code)] // Follows the pointers of a strided or indirect layout.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
-use super::Region;
-use super::copy::{gather, scatter};
+use super::copy::{Strided, copy, gather, scatter};
+use super::fields::Pieces;
+use super::{Fields, Region};
 
 /// One dimension of an array: how many items, how far apart, and (PEP 3118) whether the items
 /// are reached through a pointer.
@@ -49,6 +52,8 @@ pub struct Runs {
     offset: usize,
     /// Bytes ahead of us.
     left: usize,
+    /// Which bytes of an item count; None: all of them.
+    fields: Option<Arc<Fields>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +84,7 @@ impl Runs {
 
         let (run, dims) = if left == 0 { (0, Vec::new()) } else { merge(itemsize, dims) };
         let axes = dims.into_iter().map(|dim| Axis { dim, index: 0 }).collect();
-        Ok(Runs { base, run, axes, offset: 0, left })
+        Ok(Runs { base, run, axes, offset: 0, left, fields: None })
     }
 
     /// The runs of `len` contiguous bytes.
@@ -87,7 +92,26 @@ impl Runs {
     /// # Safety
     /// As for `new`.
     pub unsafe fn contiguous(region: Region) -> Runs {
-        Runs { base: region.base, run: region.len, axes: Vec::new(), offset: 0, left: region.len }
+        let (base, run) = (region.base, region.len);
+        Runs { base, run, axes: Vec::new(), offset: 0, left: run, fields: None }
+    }
+
+    /// The same bytes, of which only those of these fields count: where they are copied from here,
+    /// the others are zeros, and where they are copied to here, the others stay as they are.
+    ///
+    /// # Panics
+    /// If the items are of another size.
+    pub fn with_fields(mut self, fields: &Arc<Fields>) -> Runs {
+        if self.left > 0 && !fields.is_whole() {
+            assert!(self.offset == 0 && self.run.is_multiple_of(fields.itemsize()));
+            self.fields = Some(Arc::clone(fields));
+        }
+        self
+    }
+
+    /// Whether there are bytes that do not count.
+    pub fn has_gaps(&self) -> bool {
+        self.fields.is_some()
     }
 
     /// Bytes ahead.
@@ -110,7 +134,8 @@ impl Runs {
         self.left = self.left.min(n);
     }
 
-    /// What is left of the current run, at most `limit` bytes of it; moves behind it.
+    /// What is left of the current run, at most `limit` bytes of it, whether they count or not; moves
+    /// behind it.
     pub fn next_run(&mut self, limit: usize) -> Option<Region> {
         let len = (self.run - self.offset).min(self.left).min(limit);
         if len == 0 {
@@ -127,7 +152,7 @@ impl Runs {
     /// If there are fewer.
     pub fn skip(&mut self, n: usize) {
         assert!(n <= self.left);
-        self.walk(n, |_, _, _, _| {});
+        self.walk(n, |_| {});
     }
 
     /// Copy the next bytes to `to`, as many as there are and fit; gives how many.
@@ -137,10 +162,24 @@ impl Runs {
     pub unsafe fn copy_out(&mut self, to: Region) -> usize {
         let len = to.len.min(self.left);
         let mut to = to.base;
-        self.walk(len, |from, stride, count, item| {
-            // SAFETY: `walk` names items of the array; `to` has room for `len` bytes in all.
-            unsafe { gather(from, stride, count, item, to) };
-            to = to.wrapping_add(count * item);
+        let Some(fields) = self.fields.clone() else {
+            self.walk(len, |Group { base, stride, count, len, .. }| {
+                // SAFETY: `walk` names items of the array; `to` has room for `len` bytes in all.
+                unsafe { gather(base, stride, count, len, to) };
+                to = to.wrapping_add(count * len);
+            });
+            return len;
+        };
+        // SAFETY: it has room for that, and is the caller's alone.
+        unsafe { to.write_bytes(0, len) };
+        self.walk(len, |group| {
+            group.each(&fields, |from, packed, count, len| {
+                let to = Strided { base: to.wrapping_add(packed.0), stride: packed.1 };
+                // SAFETY: `walk` names items of the array, and these are bytes of them; `to` has
+                // room for `len` bytes in all.
+                unsafe { copy(from, to, count, len) };
+            });
+            to = to.wrapping_add(group.count * group.len);
         });
         len
     }
@@ -155,17 +194,28 @@ impl Runs {
     pub unsafe fn copy_in(&mut self, from: Region) {
         assert!(from.len <= self.left);
         let len = from.len;
-        let mut from = from.base.cast_const();
-        self.walk(len, |to, stride, count, item| {
-            // SAFETY: `walk` names items of the array; `from` has `len` bytes in all.
-            unsafe { scatter(from, to, stride, count, item) };
-            from = from.wrapping_add(count * item);
+        let mut from = from.base;
+        let Some(fields) = self.fields.clone() else {
+            self.walk(len, |Group { base, stride, count, len, .. }| {
+                // SAFETY: `walk` names items of the array; `from` has `len` bytes in all.
+                unsafe { scatter(from, base, stride, count, len) };
+                from = from.wrapping_add(count * len);
+            });
+            return;
+        };
+        self.walk(len, |group| {
+            group.each(&fields, |to, packed, count, len| {
+                let from = Strided { base: from.wrapping_add(packed.0), stride: packed.1 };
+                // SAFETY: `walk` names items of the array, and these are bytes of them; `from` has
+                // `len` bytes in all.
+                unsafe { copy(from, to, count, len) };
+            });
+            from = from.wrapping_add(group.count * group.len);
         });
     }
 
-    /// Move on by `len` bytes; `piece(address, stride, count, item length)` is called for each
-    /// equally spaced group of pieces on the way.
-    fn walk(&mut self, mut len: usize, mut piece: impl FnMut(*mut u8, isize, usize, usize)) {
+    /// Move on by `len` bytes; `piece` is called for each equally spaced group of pieces on the way.
+    fn walk(&mut self, mut len: usize, mut piece: impl FnMut(Group)) {
         while len > 0 {
             let row = match self.axes.last() {
                 Some(Axis { dim, index }) if self.offset == 0 && !dim.is_indirect() => {
@@ -175,13 +225,14 @@ impl Runs {
                 _ => (0, 0),
             };
             if let (count @ 1.., stride) = row {
-                piece(self.address(), stride, count, self.run);
+                piece(Group { base: self.address(), stride, count, len: self.run, offset: 0 });
                 self.left -= count * self.run;
                 len -= count * self.run;
                 self.step(count);
             } else {
                 let part = (self.run - self.offset).min(len);
-                piece(self.address(), 0, 1, part);
+                let (base, offset) = (self.address(), self.offset);
+                piece(Group { base, stride: 0, count: 1, len: part, offset });
                 self.advance_within_run(part);
                 len -= part;
             }
@@ -222,6 +273,38 @@ impl Runs {
             }
         }
         at.wrapping_add(self.offset)
+    }
+}
+
+/// Equally spaced pieces of an array, each of one run.
+#[derive(Clone, Copy)]
+struct Group {
+    base: *mut u8,
+    stride: isize,
+    count: usize,
+    /// Bytes of each.
+    len: usize,
+    /// Bytes of its run that are before the piece.
+    offset: usize,
+}
+
+impl Group {
+    /// What counts of it, as equally spaced pieces: where they lie, how far from the first byte of
+    /// the group and from one another they are once the group is packed, how many and how long.
+    fn each(&self, fields: &Fields, mut piece: impl FnMut(Strided, (usize, isize), usize, usize)) {
+        fields.pieces(self.offset, self.len, |Pieces { start, stride, count, len }| {
+            let base = self.base.wrapping_add(start);
+            if count == 1 {
+                let there = Strided { base, stride: self.stride };
+                piece(there, (start, self.len as isize), self.count, len);
+                return;
+            }
+            for run in 0..self.count {
+                let base = base.wrapping_offset(run as isize * self.stride);
+                let there = Strided { base, stride: stride as isize };
+                piece(there, (run * self.len + start, stride as isize), count, len);
+            }
+        });
     }
 }
 

@@ -204,8 +204,14 @@ pub(super) fn check(runs: &Runs, copying: Copying) -> PyResult<()> {
 }
 
 fn must_copy(error: &MustCopy) -> PyErr {
-    PyBufferError::new_err(format!(
-        "copy=False, but this memory is not contiguous: {error}; pass a contiguous array, or \
-         copy=None to let them be packed through a staging block"
-    ))
+    PyBufferError::new_err(match error {
+        MustCopy::Runs { .. } => format!(
+            "copy=False, but this memory is not contiguous: {error}; pass a contiguous array, or \
+             copy=None to let them be packed through a staging block"
+        ),
+        MustCopy::Gaps => format!(
+            "copy=False, but this memory has to be copied: {error}; pass an array without gaps \
+             (numpy.lib.recfunctions.repack_fields), or copy=None to let a staging block do it"
+        ),
+    })
 }

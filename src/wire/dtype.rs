@@ -7,7 +7,8 @@
 use serde_json::{Map, Value};
 
 use super::WireError;
-use super::part::{MAX_EMPTY_ITEMS, MAX_NDIM};
+use super::part::MAX_DEEP_NDIM;
+use crate::mem::Fields;
 
 /// Bytes of one item: NumPy keeps the number in a C int.
 const MAX_ITEMSIZE: u64 = i32::MAX as u64;
@@ -17,6 +18,10 @@ const MAX_DEPTH: usize = 16;
 
 /// Bytes of an item that belong to no field. To export an array NumPy writes a letter for each.
 const MAX_PADDING: u64 = 64 * 1024;
+
+/// Items without a byte that an item may have, if it has fewer bytes: nothing else bounds how long
+/// it takes to print one.
+const MAX_EMPTIES: u64 = 64;
 
 /// Types that ml_dtypes registers with NumPy, and the bytes of their items.
 const NAMED: &[(&str, u64)] = &[
@@ -46,12 +51,19 @@ const NAMED: &[(&str, u64)] = &[
 const UNITS: &[&str] = &["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"];
 
 /// What an item's bytes are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Bytes of one item.
     pub itemsize: u64,
     /// Bytes of it that belong to no field.
     pub padding: u64,
+    /// Dimensions that arrays within it add to those of the array that it is in.
+    pub ndim: usize,
+    /// Items without a byte that one finds when one goes through it.
+    pub empties: u64,
+    /// Which bytes of it are part of a value. `padding` also counts what is in the gap of one field and in
+    /// another field, and knows nothing of those of long doubles.
+    pub fields: Fields,
 }
 
 impl Layout {
@@ -101,7 +113,19 @@ fn item(text: &str) -> Result<Layout, WireError> {
     if itemsize > MAX_ITEMSIZE {
         return Err(nonsense("its items are larger than 2 GiB"));
     }
-    Ok(Layout { itemsize, padding: 0 })
+    let fields = values(text, itemsize as usize);
+    Ok(Layout { itemsize, padding: 0, ndim: 0, empties: u64::from(itemsize == 0), fields })
+}
+
+/// What counts of an item without parts: all of it, unless it is one of long doubles, of whose 16
+/// bytes an x86 writes 10.
+fn values(text: &str, itemsize: usize) -> Fields {
+    let is_x87 = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
+    match text {
+        "<f16" | "<c32" if is_x87 => Fields::part(16, 0, 10).repeated(itemsize / 16),
+        ">f16" | ">c32" if is_x87 => Fields::part(16, 6, 10).repeated(itemsize / 16),
+        _ => Fields::whole(itemsize),
+    }
 }
 
 /// Bytes of an item of this kind and size. Only what has several bytes has an order.
@@ -144,22 +168,27 @@ fn number(digits: &str) -> Option<u64> {
 fn array(pair: &[Value], depth: usize) -> Result<Layout, WireError> {
     let [base, Value::Array(shape)] = pair else { return Err(nonsense("it is no array")) };
     let base = of_tree(base, depth)?;
-    if shape.len() > MAX_NDIM {
-        return Err(nonsense("its shape has too many dimensions"));
+    // Each such array is checked by NumPy alone, but its fields are arrays of all these dimensions.
+    let ndim = base.ndim + shape.len();
+    if ndim > MAX_DEEP_NDIM {
+        return Err(nonsense("its arrays have too many dimensions"));
+    }
+    if base.itemsize == 0 {
+        return Err(nonsense("it has an array of items without a byte"));
     }
     let extents = shape.iter().map(|extent| extent.as_u64().filter(|&it| it <= MAX_ITEMSIZE));
     let extents = extents.collect::<Option<Vec<u64>>>().ok_or(nonsense("its shape is none"))?;
-    let too_large = nonsense("its items are larger than 2 GiB");
-    let items = extents.iter().try_fold(1u64, |items, &extent| items.checked_mul(extent.max(1)));
-    let items = items.ok_or(too_large.clone())?;
-    if base.itemsize == 0 || extents.contains(&0) {
-        if items > MAX_EMPTY_ITEMS {
-            return Err(nonsense("it has too many items without a byte"));
-        }
-        return Ok(Layout { itemsize: 0, ..base });
+    let span = extents.iter().try_fold(base.itemsize, |n, &extent| n.checked_mul(extent.max(1)));
+    let span = span.filter(|&span| span <= MAX_ITEMSIZE);
+    let span = span.ok_or(nonsense("its items are larger than 2 GiB"))?;
+    let items = span / base.itemsize;
+    if extents.contains(&0) {
+        let empties = extents.iter().take_while(|&&extent| extent > 0).product();
+        return Ok(Layout { itemsize: 0, ndim, empties, fields: Fields::whole(0), ..base });
     }
-    let itemsize = items.checked_mul(base.itemsize).filter(|&size| size <= MAX_ITEMSIZE);
-    Ok(Layout { itemsize: itemsize.ok_or(too_large)?, ..base })
+    let fields = base.fields.repeated(items as usize);
+    let empties = base.empties.saturating_mul(items);
+    Ok(Layout { itemsize: span, padding: base.padding, ndim, empties, fields })
 }
 
 /// A structure, as `numpy.dtype` takes one.
@@ -188,13 +217,17 @@ fn structure(fields: &Map<String, Value>, depth: usize) -> Result<Layout, WireEr
         return Err(nonsense("it has a name twice"));
     }
     let mut spans = Vec::with_capacity(formats.len());
-    let mut padding = 0;
+    let mut fields = Vec::with_capacity(formats.len());
+    let (mut padding, mut ndim, mut empties) = (0, 0, u64::from(itemsize == 0));
     for (format, offset) in formats.iter().zip(offsets) {
         let field = of_tree(format, depth)?;
         let start = offset.as_u64().ok_or_else(wrong)?;
         let end = start.checked_add(field.itemsize).filter(|&end| end <= itemsize);
         spans.push((start, end.ok_or(nonsense("a field lies outside of its item"))?));
         padding += field.padding;
+        ndim = ndim.max(field.ndim);
+        empties = field.empties.saturating_add(empties);
+        fields.push((start as usize, field.fields));
     }
     spans.sort_unstable();
     let mut covered = 0;
@@ -206,7 +239,11 @@ fn structure(fields: &Map<String, Value>, depth: usize) -> Result<Layout, WireEr
     if padding > MAX_PADDING {
         return Err(nonsense("it has more than 64 KiB that belong to no field"));
     }
-    Ok(Layout { itemsize, padding })
+    if empties > itemsize.max(MAX_EMPTIES) {
+        return Err(nonsense("it has too many items without a byte"));
+    }
+    let fields = Fields::structure(itemsize as usize, fields);
+    Ok(Layout { itemsize, padding, ndim, empties, fields })
 }
 
 #[cfg(test)]
@@ -280,8 +317,46 @@ mod tests {
         assert_eq!(structure(r#""<f8""#, "2147483641", "16"), None);
         assert_eq!(structure(r#"["|u1",[2147483647]]"#, "8", "16"), None);
         assert_eq!(structure(r#"["|u1",[65536,65536]]"#, "0", "16"), None);
-        assert_eq!(structure(r#"["|V0",[2147483647]]"#, "0", "16"), None);
         assert_eq!(structure(r#""<f8""#, "8", "-1"), None);
         assert_eq!(structure(r#""<f8""#, "8", "2000000000"), None, "padding is bounded");
+    }
+
+    #[test]
+    fn dimensions_of_arrays_within_arrays_add_up() {
+        let within =
+            |inner: &str, extents: usize| format!("[{inner},[{}]]", "1,".repeat(extents - 1) + "1");
+        let structure = |format: &str| {
+            format!(r#"{{"names":["a"],"formats":[{format}],"offsets":[0],"itemsize":1}}"#)
+        };
+        let ndim =
+            |format: &str| Layout::parse(structure(format).as_bytes()).ok().map(|it| it.ndim);
+        let sixteen = within(r#""|u1""#, 16);
+        assert_eq!(ndim(&sixteen), Some(16));
+        assert_eq!(ndim(&within(&sixteen, 16)), Some(32));
+        assert_eq!(ndim(&within(&structure(&sixteen), 16)), Some(32));
+        assert_eq!(ndim(&within(&sixteen, 17)), None);
+        assert_eq!(ndim(&within(&structure(&sixteen), 17)), None);
+    }
+
+    #[test]
+    fn items_without_a_byte_are_few() {
+        let empties = |format: &str, itemsize: u64| {
+            let text = format!(
+                r#"{{"names":["a","b"],"formats":[{format},"|S0"],"offsets":[0,0],"itemsize":{itemsize}}}"#
+            );
+            Layout::parse(text.as_bytes()).ok().map(|it| it.empties)
+        };
+        assert_eq!(empties(r#""<f8""#, 8), Some(1));
+        assert_eq!(empties(r#"["<f8",[0]]"#, 8), Some(2), "as the last field of a structure in C");
+        assert_eq!(empties(r#"["<f8",[0,268435455]]"#, 8), Some(2), "nobody goes into it");
+        assert_eq!(empties(r#"["<f8",[63,0]]"#, 8), Some(64));
+        assert_eq!(empties(r#"["<f8",[64,0]]"#, 8), None);
+        assert_eq!(empties(r#"["<f8",[99,0]]"#, 100), Some(100), "one for each byte");
+        assert_eq!(empties(r#"["|V0",[1]]"#, 8), None, "NumPy has none such");
+        let structure = r#"{"names":[],"formats":[],"offsets":[],"itemsize":0}"#;
+        assert_eq!(empties(&format!("[{structure},[1]]"), 8), None);
+        let inner = r#"{"names":["c"],"formats":[["<f8",[9,0]]],"offsets":[0],"itemsize":1}"#;
+        assert_eq!(empties(&format!("[{inner},[6]]"), 8), Some(55));
+        assert_eq!(empties(&format!("[{inner},[8]]"), 8), None);
     }
 }

@@ -1,15 +1,22 @@
+use std::sync::Arc;
+
 use bytes::{Buf, BufMut};
 use smallvec::SmallVec;
 
 use super::WireError;
 use super::dtype::Layout;
 use super::error::within;
+use crate::mem::Fields;
 
 /// Dimensions of an array: more than NumPy has (NPY_MAXDIMS).
 pub const MAX_NDIM: usize = 64;
 
+/// Dimensions of an array together with those of arrays within its items, where there are any: a
+/// field is an array of all of them, and NumPy 1 has 32.
+pub(super) const MAX_DEEP_NDIM: usize = 32;
+
 /// Items of an array that has no bytes: nothing else bounds how long it takes to print one.
-pub(super) const MAX_EMPTY_ITEMS: u64 = 16 * 1024 * 1024;
+const MAX_EMPTY_ITEMS: u64 = 1024 * 1024;
 
 /// Bytes of a part's description before its dtype.
 const FIXED_LEN: usize = 8;
@@ -84,14 +91,30 @@ impl Part {
         if layout.itemsize != u64::from(self.itemsize) {
             return Err(WireError::OtherSize);
         }
+        if layout.ndim > 0 {
+            let ndim = self.shape.len() + layout.ndim;
+            let what = "dimensions of an array and of those within its items";
+            within(what, ndim as u64, MAX_DEEP_NDIM as u64)?;
+        }
         let too_large = WireError::Nonsense("an array larger than any memory");
         if self.nbytes().ok_or(too_large)? == 0 {
             // It cannot wrap: `nbytes` has multiplied the same numbers. Nobody goes into an extent
             // of 0.
-            let items = self.shape.iter().take_while(|&&extent| extent > 0).product();
-            within("items without a byte", items, MAX_EMPTY_ITEMS)?;
+            let items: u64 = self.shape.iter().take_while(|&&extent| extent > 0).product();
+            let each = if self.shape.contains(&0) { 1 } else { layout.empties };
+            within("items without a byte", items.saturating_mul(each), MAX_EMPTY_ITEMS)?;
         }
         Ok(layout)
+    }
+
+    /// Which bytes of its items are part of a value; None: all of them.
+    pub fn fields(&self) -> Option<Arc<Fields>> {
+        // Most types have no gaps, and need not be looked at for long.
+        if !matches!(self.dtype[..], [b'{', ..] | [_, b'f' | b'c', _, _]) {
+            return None;
+        }
+        let fields = Layout::parse(&self.dtype).ok()?.fields;
+        (!fields.is_whole()).then(|| Arc::new(fields))
     }
 
     /// Take a description from the front of `bytes`.

@@ -9,7 +9,9 @@ mod parts;
 use std::collections::HashSet;
 
 use kernel::{drain, fill, read};
-use pinwire::mem::{Access, Copying, Cursor, Dim, IOV_MAX, LayoutError, Region, Runs, STAGING};
+use pinwire::mem::{
+    Access, Copying, Cursor, Dim, IOV_MAX, LayoutError, MustCopy, Region, Runs, STAGING,
+};
 use proptest::prelude::*;
 
 /// An array in memory of our own: the offset of each of its items, in C order.
@@ -178,7 +180,7 @@ fn copying_is_refused_when_asked() {
     // SAFETY: every second byte of `memory`.
     let runs = unsafe { Runs::new(memory.as_mut_ptr(), 1, &[Dim::direct(4, 2)]) }.unwrap();
     let mut cursor = Cursor::new(Access::Read);
-    assert_eq!(cursor.push(runs, Copying::Never).unwrap_err().run, 1);
+    assert_eq!(cursor.push(runs, Copying::Never), Err(MustCopy::Runs { run: 1 }));
     assert_eq!(cursor.left(), 0);
 }
 

@@ -7,6 +7,7 @@ import asyncio
 import ctypes
 import mmap
 import pickle
+import platform
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,10 +34,42 @@ def noise(nbytes: int, seed: int = 1) -> bytearray:
     return bytearray(np.random.default_rng(seed).bytes(nbytes))
 
 
+IS_X87 = platform.machine() in ("x86_64", "i686")
+
+
+def fields_of(dtype: np.dtype[Any]) -> np.ndarray:
+    """Which bytes of an item are part of a value."""
+    mask = np.zeros(dtype.itemsize, bool)
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        mask[:] = np.tile(fields_of(base), int(np.prod(shape)))
+    elif dtype.names is not None:
+        for name in dtype.names:
+            field, offset = dtype.fields[name][:2]  # type: ignore[index]
+            mask[offset : offset + field.itemsize] |= fields_of(field)
+    elif dtype.type in (np.longdouble, np.clongdouble) and IS_X87:
+        mask.reshape(-1, 16)[:, slice(10) if dtype.isnative else slice(6, 16)] = True
+    else:
+        mask[:] = True
+    return mask
+
+
+def cleared(array: np.ndarray, order: Any = "C") -> bytes:
+    """The bytes of an array, with zeros for those of no field."""
+    items = np.frombuffer(array.tobytes(order), "u1").reshape(array.size, array.itemsize)
+    return np.where(fields_of(array.dtype), items, 0).astype("u1").tobytes()
+
+
 def noise_array(shape: tuple[int, ...], dtype: Any, seed: int = 1) -> np.ndarray:
-    """An array of random bytes: not values, so that every bit of every item is tried."""
+    """An array of random bytes: not values, so that every bit of every item is tried.
+
+    Bytes of no field are zeros, as they are in what a channel sends.
+    """
     made = np.empty(shape, dtype)
     raw = np.ndarray((made.nbytes,), "u1", buffer=noise(made.nbytes, seed))
+    fields = fields_of(made.dtype)
+    if not fields.all():
+        raw.reshape(made.size, made.itemsize)[:, ~fields] = 0
     return np.ndarray(shape, dtype, buffer=raw)
 
 

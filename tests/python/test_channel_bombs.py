@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hostile import GIB4, MARGIN, floats, header, part, rss, told
 from support import program
@@ -117,6 +119,18 @@ def announce(dtype, itemsize, extent, count=1):
     theirs.sendall(struct.pack("<IIIIQ", 1, count, len(one) * count, 0, itemsize * extent * count))
     theirs.sendall(one * count)
 """
+
+
+def test_half_floats_when_numpy_is_missing_then_they_arrive_as_python_can_show_them():
+    code = """
+announce(b"<f2", 2, 3)
+theirs.sendall(struct.pack("<3e", 1, 2, 0.5))
+(half,) = channel.recv(timeout=10).parts
+print(half.format, half.cast("B").tobytes() == struct.pack("<3e", 1, 2, 0.5))
+"""
+    returncode, printed, complaints = program(WITHOUT_NUMPY + code)
+    expected = "e True\n" if sys.version_info >= (3, 12) else "B True\n"
+    assert (returncode, printed) == (0, expected), complaints
 
 
 def test_an_itemsize_when_it_disagrees_and_numpy_is_missing_then_the_peer_loses_its_connection():

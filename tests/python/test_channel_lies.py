@@ -11,6 +11,7 @@ import pytest
 from hostile import floats, header, part, told
 
 import pinwire
+import pinwire._dtypes
 
 FACES = pytest.mark.parametrize("face", ["asyncio", "uvloop", "blocking"])
 
@@ -65,8 +66,11 @@ NO_DTYPES = {
     structure(formats=[["<f8", [1] * 65]]): "too many dimensions",
     structure(formats=[["<f8", [1 << 31]]]): "its shape is none",
     structure(formats=[["<f8", [1 << 28]]]): "larger than 2 GiB",
-    structure(formats=[["|V0", [1 << 30]]]): "too many items without a byte",
-    structure(formats=[["<f8", [0, 1 << 30]]]): "too many items without a byte",
+    structure(formats=[["|V0", [1 << 30]]]): "an array of items without a byte",
+    structure(formats=[["|S0", [1]]]): "an array of items without a byte",
+    structure(formats=[["<f8", [0, 1 << 30]]]): "larger than 2 GiB",
+    structure(formats=[["<f8", [65, 0]]]): "too many items without a byte",
+    structure(formats=[[["<f8", [1] * 16], [1] * 17]]): "too many dimensions",
     structure(formats=["|O8"]): "it is no type",
     structure(formats=[structure(formats=["O"])]): "it is no type",
     structure(titles=["x"]): "it is no structure",
@@ -111,6 +115,29 @@ def test_a_dtype_when_it_is_no_text_then_the_peer_loses_its_connection():
     data = header(part(b"\xff\xfe"), payload=8) + bytes(8)
     outcome = told("asyncio", data, CALLS[0])
     assert type(outcome.results[0]) is pinwire.ProtocolError and outcome.is_closed
+
+
+def test_a_dtype_when_only_numpy_refuses_it_then_the_message_can_be_skipped(monkeypatch):
+    def load(text: bytes) -> Any:
+        raise ValueError(text.decode() + "\n")
+
+    monkeypatch.setattr(pinwire._dtypes, "load", load)
+
+    def look(channel: Any) -> Any:
+        head = channel.recv_header()
+        with pytest.raises(
+            pinwire.MessageRefusedError, match=r"no type such as this: <M8\[77s\]\\n"
+        ):
+            print(head.parts[0].dtype)
+        head.skip()
+        monkeypatch.undo()
+        return channel.recv()
+
+    data = header(part("<M8[77s]"), payload=8) + bytes(8) + floats(5)
+    outcome = told("blocking", data, CALLS[0], look)
+    assert type(outcome.results[0]) is pinwire.MessageRefusedError
+    assert outcome.results[1].parts == [5.0]
+    assert not outcome.is_closed
 
 
 # What `recv_into` has to find out as well: memory of the caller's takes no format from a peer.

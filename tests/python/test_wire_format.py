@@ -80,6 +80,14 @@ def structure(padding):
     return part(text, padding + 1, shape=(0,))
 
 
+def deep(ndim):
+    """A description of one byte in arrays of so many dimensions, half of them in the item."""
+    inner = ndim // 2
+    field = b'["|u1",[%s]]' % b",".join([b"1"] * inner)
+    text = b'{"names":["x"],"formats":[%s],"offsets":[0],"itemsize":1}' % field
+    return part(text, 1, shape=(1,) * (ndim - inner))
+
+
 VIOLATIONS = {
     "does not speak pinwire": b"\x89PNG",
     "speaks versions 1 to 1 of the wire format": hello(lowest=1, highest=1),
@@ -95,6 +103,7 @@ VIOLATIONS = {
     "bytes are left behind the last description": header(part() + b"\0", 1, payload=1),
     "an order that is neither C nor F": header(part(order=b"K"), 1, payload=1),
     "dimensions of an array": header(part(shape=(1,) * 65), 1, payload=1),
+    "dimensions of an array and of those within its items": header(deep(33), 1, payload=1),
     "bytes of a dtype's text": header(part(b"x" * 16_385), 1, payload=1),
     "an array larger than any memory": header(part(shape=(2**63, 0)), 1),
     "arrays larger than any memory": header(part(shape=(2**62,)) * 2, 2, payload=2**63),
@@ -115,7 +124,7 @@ VIOLATIONS = {
     "a part that comes by no known way": offered(way=2),
     "a dtype that makes no sense": header(part(b"|O8", 8), 1, payload=8),
     "a dtype whose items have another size": header(part(b"<u2"), 1, payload=1),
-    "items without a byte": header(part(b"|V0", 0, shape=(2**24 + 1,)), 1),
+    "items without a byte": header(part(b"|V0", 0, shape=(2**20 + 1,)), 1),
     "bytes of padding": header(padded(2**20 + 1), 17),
 }
 
@@ -218,6 +227,9 @@ AT_A_LIMIT = {
     "bytes of descriptions in a message": lambda n: header(lengths=(n, 0)),
     "bytes of meta in a message": lambda n: header(lengths=(0, n)),
     "dimensions of an array": lambda n: header(part(shape=(1,) * n), 1, payload=1),
+    "dimensions of an array and of those within its items, if there are any": lambda n: header(
+        deep(n) + part(), 2, payload=2
+    ),
     "bytes of a dtype's text": lambda n: header(part(b"x" * n), 1, payload=1),
     "items of an array that has no bytes": lambda n: header(
         part(b"|V0", 0, shape=(n,)) + part(), 2, payload=1

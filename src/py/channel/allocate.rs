@@ -211,6 +211,7 @@ impl<'a, 'py> Maker<'a, 'py> {
 
 /// Of the part's type and shape, as far as a memoryview can be.
 fn cast<'py>(view: &Bound<'py, PyAny>, part: &Part) -> PyResult<Bound<'py, PyAny>> {
+    let py = view.py();
     let format = match &part.dtype[..] {
         b"|b1" => "?",
         b"|i1" => "b",
@@ -221,12 +222,12 @@ fn cast<'py>(view: &Bound<'py, PyAny>, part: &Part) -> PyResult<Bound<'py, PyAny
         b"<u2" => "H",
         b"<u4" => "I",
         b"<u8" => "Q",
-        b"<f2" => "e",
+        // Before Python 3.12 a memoryview cannot be one of half floats.
+        b"<f2" if py.version_info() >= (3, 12) => "e",
         b"<f4" => "f",
         b"<f8" => "d",
         _ => return Ok(view.clone()),
     };
-    let py = view.py();
     if u32::from(part.dtype[2] - b'0') != part.itemsize {
         return Err(dtype::of_another_size(py));
     }

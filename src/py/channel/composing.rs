@@ -73,7 +73,7 @@ impl Sending {
         let header = header.map_err(|error| over_limit(py, &error))?;
         let (mut cursor, bytes) = encode(py, &header)?;
         for (part, pin) in header.parts.iter().zip(pins.iter()) {
-            push(&mut cursor, pin.runs(part.order)?, copying)?;
+            push(&mut cursor, layout::runs(pin, part)?, copying)?;
         }
         let progress = Progress::new(cursor.left() as u64, bytes.len() as u64);
         let payload = header.payload;

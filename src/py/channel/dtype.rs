@@ -1,12 +1,13 @@
 //! Types of items, as text that travels and as NumPy has them.
 
-use pyo3::exceptions::{PyModuleNotFoundError, PyValueError};
+use pyo3::exceptions::{PyModuleNotFoundError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView};
 use smallvec::SmallVec;
 
+use crate::py::convert;
 use crate::py::dlpack::TensorPin;
 use crate::py::errors::{refused, violated};
 use crate::py::payload::Pin;
@@ -183,8 +184,10 @@ pub(super) fn load<'py>(py: Python<'py>, part: &wire::Part) -> PyResult<Bound<'p
     }
     let loaded = dtypes(py)?.call_method1(intern!(py, "load"), (&key,));
     let dtype = loaded.map_err(|error| {
-        if error.is_instance_of::<PyValueError>(py) {
-            violated(py, format!("the peer sends a dtype that makes no sense: {}", error.value(py)))
+        if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyTypeError>(py) {
+            // The core has found nothing wrong with it, so the peer has done nothing wrong.
+            let why = convert::shown(error.value(py).to_string().as_bytes());
+            refused(py, format!("NumPy has no type such as this: {why}"))
         } else if error.is_instance_of::<PyModuleNotFoundError>(py) {
             refused(py, error.value(py).to_string())
         } else {

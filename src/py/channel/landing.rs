@@ -235,7 +235,14 @@ impl Pinned {
     fn runs(&self, py: Python<'_>, header: &Header) -> PyResult<SmallVec<[Runs; 1]>> {
         let mut all = SmallVec::new();
         for (part, (pin, object)) in self.each(py, header) {
-            all.push(pin.runs(order_in(part, pin, object)?)?);
+            let order = order_in(part, pin, object)?;
+            // What belongs to no field of the caller's array may be another column of a table.
+            let fields = if self.landing.is_given() { part.fields() } else { None };
+            let runs = pin.runs(order)?;
+            all.push(match fields {
+                Some(fields) if !layout::is_raw(pin, object)? => runs.with_fields(&fields),
+                _ => runs,
+            });
         }
         Ok(all)
     }

@@ -4,6 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::dtype;
+use crate::mem::Runs;
 use crate::py::payload::Pin;
 use crate::wire::{Order, Part};
 
@@ -32,6 +33,15 @@ pub(super) fn describe(pin: &Pin, object: &Bound<'_, PyAny>) -> PyResult<Part> {
         Pin::Header(_) | Pin::Shared(_) => bytes(pin.nbytes()),
     };
     Ok(part)
+}
+
+/// Where the bytes of a part are that is to be sent, of which those of no field travel as zeros.
+pub(super) fn runs(pin: &Pin, part: &Part) -> PyResult<Runs> {
+    let runs = pin.runs(part.order)?;
+    Ok(match part.fields() {
+        Some(fields) => runs.with_fields(&fields),
+        None => runs,
+    })
 }
 
 /// So many plain bytes.

@@ -11,6 +11,7 @@ use crate::net::{Link, Progress};
 use crate::py::base::BaseStream;
 use crate::py::channel::base::BaseChannel;
 use crate::py::channel::composing::encode;
+use crate::py::channel::layout;
 use crate::py::job::Job;
 use crate::py::payload::{Pin, Pins, push};
 use crate::wire::{ANSWER_LEN, Answer, ByLink, Header, MAX_RUNS, Offer, Run, Verdict};
@@ -49,7 +50,7 @@ impl Large {
         let mut offer = Offer::default();
         let mut inline = Vec::new();
         for (part, pin) in self.header.parts.iter().zip(self.pins.iter()) {
-            let runs = pin.runs(part.order)?;
+            let runs = layout::runs(pin, part)?;
             let count = name(&runs, self.copying, &mut offer.runs);
             offer.counts.push(count);
             if count == 0 {
