@@ -87,6 +87,10 @@ pub(super) unsafe fn copy(from: Strided, to: Strided, count: usize, len: usize) 
         4 => unsafe { strided::<4>(from, from_stride, to, stride, count) },
         // SAFETY: as above.
         8 => unsafe { strided::<8>(from, from_stride, to, stride, count) },
+        // SAFETY: as above. A long double has so many.
+        10 => unsafe { strided::<10>(from, from_stride, to, stride, count) },
+        // SAFETY: as above.
+        12 => unsafe { strided::<12>(from, from_stride, to, stride, count) },
         // SAFETY: as above.
         16 => unsafe { strided::<16>(from, from_stride, to, stride, count) },
         _ => {

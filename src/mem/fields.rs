@@ -8,6 +8,10 @@ pub struct Fields {
     spans: SmallVec<[Span; 1]>,
 }
 
+/// Up to so many spans, those of an array are listed: the same bytes of many items are copied
+/// faster than all bytes of each.
+const UNROLLED: usize = 64;
+
 /// Bytes of an item that lie together, as often as an array within the item repeats them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Span {
@@ -58,6 +62,10 @@ impl Fields {
         if count == 0 || self.is_whole() {
             return Fields::whole(itemsize);
         }
+        if count.saturating_mul(self.spans.len()) <= UNROLLED {
+            let each = |i| self.spans.iter().map(move |span| span.behind(i * self.itemsize));
+            return Fields { itemsize, spans: (0..count).flat_map(each).collect() };
+        }
         let repeat = Repeat { count, stride: self.itemsize };
         self.spans.iter_mut().for_each(|span| span.repeats.insert(0, repeat));
         Fields { itemsize, ..self }
@@ -71,8 +79,8 @@ impl Fields {
         let (mut once, mut repeated) = (Vec::new(), Vec::new());
         for (offset, field) in fields {
             assert!(offset + field.itemsize <= itemsize);
-            for mut span in field.spans {
-                span.start += offset;
+            for span in &field.spans {
+                let span = span.behind(offset);
                 if span.repeats.is_empty() { &mut once } else { &mut repeated }.push(span);
             }
         }
@@ -120,6 +128,11 @@ impl Fields {
 }
 
 impl Span {
+    /// The same bytes, so much further behind.
+    fn behind(&self, offset: usize) -> Span {
+        Span { start: self.start + offset, ..self.clone() }
+    }
+
     /// Its pieces between `from` and `to`, cut off there.
     fn walk(
         &self,
@@ -178,7 +191,17 @@ mod tests {
     fn nested() -> Fields {
         let inner = Fields::structure(4, [(0, Fields::whole(1)), (2, Fields::whole(1))]);
         let middle = Fields::structure(11, [(1, inner.repeated(2)), (9, Fields::part(2, 0, 1))]);
-        Fields::structure(40, [(0, middle.repeated(3)), (36, Fields::whole(3))])
+        let listed = Fields::structure(40, [(0, middle.repeated(3)), (36, Fields::whole(3))]);
+        assert_eq!(listed.spans.len(), 3 * 5 + 1);
+        listed
+    }
+
+    fn repeated() -> Fields {
+        let inner = Fields::structure(3, [(1, Fields::whole(1))]).repeated(70);
+        let middle = Fields::structure(213, [(0, inner), (211, Fields::whole(1))]).repeated(40);
+        let repeated = Fields::structure(8523, [(1, middle), (8522, Fields::whole(1))]);
+        assert_eq!(repeated.spans.len(), 3);
+        repeated
     }
 
     #[test]
@@ -190,6 +213,19 @@ mod tests {
         let many = item.repeat(3);
         for within in 0..40 {
             for len in 0..=80 {
+                assert_eq!(mask(&fields, within, len), many[within..][..len], "{within} {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn arrays_that_are_too_long_to_be_listed_have_the_bytes_of_the_whole() {
+        let fields = repeated();
+        let item = mask(&fields, 0, 8523);
+        assert_eq!(item.iter().filter(|&&counts| counts).count(), 40 * (70 + 1) + 1);
+        let many = item.repeat(3);
+        for within in (0..8523).step_by(97) {
+            for len in (0..17_000).step_by(991) {
                 assert_eq!(mask(&fields, within, len), many[within..][..len], "{within} {len}");
             }
         }

@@ -63,6 +63,7 @@ GAPS: dict[str, Callable[[], np.ndarray]] = {
     "fortran": lambda: poisoned((6, 7), ALIGNED).T,
     "transposed": lambda: poisoned((4, 5, 6), ALIGNED).transpose(1, 0, 2),
     "array of structures": lambda: poisoned(7, WITHIN),
+    "array of many structures": lambda: poisoned(7, [("a", "u1"), ("b", ALIGNED, (9, 11))])[::2],
     "one byte of many": lambda: poisoned(
         10, {"names": ["a"], "formats": ["u1"], "offsets": [30_000], "itemsize": 60_000}
     ),
