@@ -76,7 +76,6 @@ NO_DTYPES = {
     structure(titles=["x"]): "it is no structure",
     structure(aligned=False): "it is no structure",
     structure(aligned=[True]): "it is no structure",
-    structure(formats=["<i4"], offsets=[1], aligned=True): "makes no sense",
     structure(names=["a", "b"]): "it is no structure",
     structure(names=["a", "a"], formats=["|u1"] * 2, offsets=[0, 1]): "a name twice",
     structure(offsets=[-8]): "it is no structure",

@@ -76,7 +76,8 @@ def test_name_when_it_is_a_plain_one_then_it_stays_what_it_is(name):
         ("plain ä", "plain ä"),
         ("\x1b[2J\r\n", r"\x1b[2J\r\n"),
         ("\udcff\u202e", r"\udcff\u202e"),
-        ("a" * 1000, "a" * 297 + "..."),
+        ("a" * 1000, "a" * 77 + "..."),
+        ("\U000e0001" * 300, (r"\U000e0001" * 8)[:77] + "..."),
     ],
 )
 def test_text_when_a_peer_wrote_it_then_no_terminal_obeys_it(text, shown):

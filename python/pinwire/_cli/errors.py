@@ -15,7 +15,7 @@ LONGEST = 300
 """Characters of a line with a reason in it, some of which a peer may have written."""
 
 WORDS = 80
-"""Characters of what a peer has chosen alone, such as its address."""
+"""Characters of what a peer has chosen, as they are shown."""
 
 
 class CommandError(Exception):
@@ -34,23 +34,23 @@ class PeerError(CommandError):
     """The peer does not keep to the protocol; nothing it says from here on is believed."""
 
 
-def printable(text: str, longest: int = LONGEST) -> str:
-    """On one line and without what a terminal would obey: file names are a peer's words."""
-    short = text if len(text) <= longest else text[: longest - 3] + "..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+def printable(text: str, longest: int = WORDS) -> str:
+    """On one line, short, and without what a terminal would obey: file names are a peer's words."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown if len(shown) <= longest else shown[: longest - 3] + "..."
 
 
 def origin(channel: Channel) -> str:
     """Where a channel's peer is."""
-    return printable(channel.peer_address, WORDS)
+    return printable(channel.peer_address)
 
 
 def reason(error: BaseException) -> str:
     """What went wrong, as the end of a sentence."""
     if isinstance(error, OSError) and error.strerror:
         name = f": {error.filename!r}" if error.filename is not None else ""
-        return printable(error.strerror + name)
-    return printable(str(error)) or type(error).__name__
+        return printable(error.strerror + name, LONGEST)
+    return printable(str(error), LONGEST) or type(error).__name__
 
 
 @contextlib.contextmanager

@@ -93,7 +93,7 @@ class _Session:
                 await self._file(offer)
                 self.tally.came += 1
             except RefusedError as error:
-                complain(f"{error} (from {origin(self._channel)})")
+                complain(f"{reason(error)} (from {origin(self._channel)})")
                 await self._say("refuse", why=str(error))
                 self.tally.refused += 1
                 skipping = True

@@ -10,7 +10,16 @@ import pinwire
 
 from .defaults import TIMEOUT
 from .digest import Digest, workers
-from .errors import CommandError, PeerError, RefusedByPeerError, RefusedError, complain, printable
+from .errors import (
+    LONGEST,
+    CommandError,
+    PeerError,
+    RefusedByPeerError,
+    RefusedError,
+    complain,
+    printable,
+    reason,
+)
 from .patience import busy, patient
 from .progress import Meter, Progress, progress
 from .wire import AHEAD, PIECE, VERSION, field, hear, integer, say
@@ -33,7 +42,7 @@ class Source:
         opened = os.fstat(fd)
         if not stat.S_ISREG(opened.st_mode):
             os.close(fd)
-            raise CommandError(f"{printable(str(path))} is not a regular file")
+            raise CommandError(f"{printable(str(path), LONGEST)} is not a regular file")
         self.file = os.fdopen(fd, "rb", buffering=0)
         self.size = opened.st_size
         self._mtime_ns = opened.st_mtime_ns
@@ -66,7 +75,7 @@ async def send(paths: Iterable[Path], address: str, timeout: float = TIMEOUT) ->
                     try:
                         await sender.send(source)
                     except RefusedError as error:
-                        complain(str(error))
+                        complain(reason(error))
                         good = False
                         if not isinstance(error, RefusedByPeerError):
                             await sender.give_up(error)

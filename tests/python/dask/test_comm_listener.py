@@ -344,6 +344,6 @@ EXHAUSTED = """
 
 
 def test_listener_when_descriptors_run_out_then_it_says_so_and_goes_on():
-    said = "out of descriptors or memory: accepting again soon: [Errno 24] Too many open files"
+    said = "no connection can be accepted: trying until one can: [Errno 24] Too many open files"
     code, out, err = program(EXHAUSTED)
     assert (code, out) == (0, f"served {said}\n"), err
