@@ -16,5 +16,8 @@ def dump(channel: BaseChannel, obj: Any) -> list[bytes | memoryview]:
     """The pickle and, uncopied, the memory of every array in the object, if it may be sent."""
     channel._check_pickle()
     buffers: list[pickle.PickleBuffer] = []
-    pickled = pickle.dumps(obj, protocol=5, buffer_callback=buffers.append)
+    try:
+        pickled = pickle.dumps(obj, protocol=5, buffer_callback=buffers.append)
+    except (StopIteration, StopAsyncIteration) as error:
+        raise RuntimeError(f"pickling raised {type(error).__name__}") from error
     return [pickled, *(buffer.raw() for buffer in buffers)]

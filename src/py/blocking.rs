@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::adopt::adopt;
 use super::base::BaseStream;
-use super::errors::{Failure, exception, with_progress};
+use super::errors::{Failure, exception, no_end, with_progress};
 use super::job::{End, Job};
 use super::listener::BaseListener;
 use super::{convert, interpreter};
@@ -77,7 +77,7 @@ pub(super) fn run_until(
         Ok(()) => Ok(progress.transferred()),
         Err(failure) => {
             let error = stream.get().exception(py, failure, direction);
-            Err(with_progress(py, error, &progress))
+            Err(no_end(py, with_progress(py, error, &progress), "the transfer"))
         }
     }
 }

@@ -2,7 +2,9 @@ use std::ffi::CString;
 use std::io;
 
 use pyo3::call::PyCallArgs;
-use pyo3::exceptions::{PyConnectionError, PyOSError};
+use pyo3::exceptions::{
+    PyConnectionError, PyOSError, PyRuntimeError, PyStopAsyncIteration, PyStopIteration,
+};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -81,6 +83,23 @@ pub(super) fn with_progress(py: Python<'_>, error: PyErr, progress: &Progress) -
     }
     let (transferred, nbytes) = progress.of_user();
     attach(py, error, transferred, nbytes)
+}
+
+/// An exception that code of the user's has raised, under a call that is named `during`. One that an
+/// `await` or a loop would take for its end becomes RuntimeError, as in a generator (PEP 479).
+pub(super) fn no_end(py: Python<'_>, error: PyErr, during: &str) -> PyErr {
+    // Not by the error's type, as in `ends_the_connection`.
+    let value = error.value(py);
+    let name = if value.is_instance_of::<PyStopIteration>() {
+        "StopIteration"
+    } else if value.is_instance_of::<PyStopAsyncIteration>() {
+        "StopAsyncIteration"
+    } else {
+        return error;
+    };
+    let converted = PyRuntimeError::new_err(format!("{during} raised {name}"));
+    converted.set_cause(py, Some(error));
+    converted
 }
 
 /// PyO3's own conversion loses errno, and with it the subclass's meaning.

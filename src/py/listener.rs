@@ -2,14 +2,14 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use pyo3::exceptions::{PyResourceWarning, PyStopAsyncIteration};
+use pyo3::exceptions::PyResourceWarning;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::budget;
 use super::convert;
-use super::errors::{Failure, timed_out, warn};
+use super::errors::{Failure, no_end, timed_out, warn};
 use super::operation::{Flow, Operation, Steps};
 use super::stream::Stream;
 use super::wait::Wait;
@@ -40,7 +40,8 @@ impl BaseListener {
                 let address = convert::shown(&self.listener.address().url());
                 timed_out(py, &format!("accepting on {address}"))
             }
-            failure => failure.into_exception(py, "the listener"),
+            // A signal handler's, perhaps.
+            failure => no_end(py, failure.into_exception(py, "the listener"), "accepting"),
         }
     }
 
@@ -168,8 +169,7 @@ impl Steps for Accept {
             false
         };
         let Some(fd) = base.listener.handle().get() else {
-            let closed = raise(Error::Closed);
-            return Err(if self.iterating { PyStopAsyncIteration::new_err(()) } else { closed });
+            return if self.iterating { Ok(Flow::End) } else { Err(raise(Error::Closed)) };
         };
         match base.listener.accept(&fd).map_err(|error| raise(error.into()))? {
             Some(socket) => Ok(Flow::Complete(Stream::wrap(py, socket)?.into_any().unbind())),

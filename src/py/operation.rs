@@ -1,11 +1,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError};
+use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopAsyncIteration};
+use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use super::errors::warn;
+use super::errors::{no_end, warn};
 use super::{budget, event_loop, interpreter, stop};
 
 impl Flow {
@@ -37,6 +38,8 @@ pub(super) enum Flow {
     Complete(Py<PyAny>),
     /// With this many bytes moved.
     Moved(u64),
+    /// As the step of an `async for` that has no more.
+    End,
     /// Yield this to the event loop's task: a future to wait for, or None for a turn of the loop.
     Suspend(Py<PyAny>),
 }
@@ -128,7 +131,7 @@ impl Operation {
             drop(steps);
             self.set(State::Ended);
         }
-        result
+        result.map_err(|error| no_end(py, error, self.name))
     }
 
     fn interrupt(&self, py: Python<'_>, reason: PyErr) -> PyResult<PyErr> {
@@ -138,7 +141,7 @@ impl Operation {
             _ => reason,
         };
         self.set(State::Ended);
-        Ok(error)
+        Ok(no_end(py, error, self.name))
     }
 }
 
@@ -158,6 +161,7 @@ impl Operation {
             Flow::Suspend(yielded) => Ok(Some(yielded)),
             Flow::Moved(bytes) => stop::with_count(py, bytes).map(|()| None),
             Flow::Complete(value) => stop::with_value(py, value).map(|()| None),
+            Flow::End => Err(PyStopAsyncIteration::new_err(())),
         }
     }
 
@@ -168,6 +172,7 @@ impl Operation {
             Flow::Suspend(yielded) => Ok(yielded),
             Flow::Moved(bytes) => Err(PyStopIteration::new_err((bytes,))),
             Flow::Complete(value) => Err(PyStopIteration::new_err((value,))),
+            Flow::End => Err(PyStopAsyncIteration::new_err(())),
         }
     }
 

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::buffer::{BufferPin, BytesPin, exports_buffer, is_masked};
 use super::dlpack::{self, TensorPin};
+use super::errors::no_end;
 use super::refusal;
 use crate::mem::{Access, Block, Copying, Cursor, MustCopy, Runs};
 use crate::wire::Order;
@@ -132,6 +133,10 @@ pub(super) fn items<'py>(data: &Bound<'py, PyAny>) -> PyResult<Items<'py>> {
 impl Pin {
     /// Pin an object's memory.
     pub(super) fn new(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Pin> {
+        Pin::of(object, access).map_err(|error| no_end(object.py(), error, "an exporter of memory"))
+    }
+
+    fn of(object: &Bound<'_, PyAny>, access: Access) -> PyResult<Pin> {
         if access == Access::Read
             && let Some(pin) = BytesPin::new(object)
         {

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::base::BaseStream;
 use super::blocking::run_until;
-use super::errors::{self, is_ours, with_progress};
+use super::errors::{self, is_ours, no_end, with_progress};
 use super::job::Job;
 use super::operation::{Flow, Steps};
 use super::transfer::{Moving, Transfer};
@@ -53,9 +53,10 @@ pub(super) trait Script: Send {
         Ok(())
     }
 
-    /// The exception to raise for one that a transfer has ended with.
-    fn failed(&self, _py: Python<'_>, error: PyErr) -> PyErr {
-        error
+    /// A transfer has ended with this exception: the one to raise for it. Ok if it is only the end of a
+    /// loop, of which the script is a step.
+    fn failed(&self, _py: Python<'_>, error: PyErr) -> PyResult<()> {
+        Err(error)
     }
 
     /// Sleep by this while it waits its turn. False if that has come meanwhile.
@@ -80,6 +81,8 @@ pub(super) enum Next {
     Done(Py<PyAny>),
     /// Nothing more: its result is how many bytes were moved.
     Moved(u64),
+    /// Nothing more, as the step of a loop that has no more.
+    End,
 }
 
 /// How to wake whoever waits its turn.
@@ -157,13 +160,14 @@ impl<S: Script> Following<S> {
                     Err(error) if self.is_only_impatient(py, &error) => {
                         self.script.has_waited(py)?;
                     }
-                    Err(error) => return Err(self.script.failed(py, error)),
+                    Err(error) => return self.script.failed(py, error).map(|()| Flow::End),
                 }
                 self.moving = None;
             }
             match self.script.next(py, moved.take())? {
                 Next::Done(value) => return Ok(Flow::Complete(value)),
                 Next::Moved(bytes) => return Ok(Flow::Moved(bytes)),
+                Next::End => return Ok(Flow::End),
                 Next::Wait if self.wait.is_over_at_once() => {
                     return Err(timed_out(py, &self.script));
                 }
@@ -231,26 +235,44 @@ impl<S: Script> Steps for Following<S> {
 /// Run a script to its end in this thread.
 pub(super) fn run(
     py: Python<'_>,
-    mut script: impl Script,
+    script: impl Script,
     timeout: Option<f64>,
 ) -> PyResult<Py<PyAny>> {
-    let deadline = convert::deadline(convert::timeout(timeout)?);
-    follow(py, &mut script, deadline).map_err(|error| with_progress(py, error, script.progress()))
+    run_or_end(py, script, timeout)?.ok_or_else(|| errors::incomplete(py, "there is no more"))
 }
 
+/// The same as a step of a loop. None at its end.
+pub(super) fn run_step(py: Python<'_>, script: impl Script) -> PyResult<Option<Py<PyAny>>> {
+    run_or_end(py, script, None)
+}
+
+fn run_or_end(
+    py: Python<'_>,
+    mut script: impl Script,
+    timeout: Option<f64>,
+) -> PyResult<Option<Py<PyAny>>> {
+    let deadline = convert::deadline(convert::timeout(timeout)?);
+    follow(py, &mut script, deadline).map_err(|error| {
+        let error = no_end(py, error, &script.doing());
+        with_progress(py, error, script.progress())
+    })
+}
+
+/// None if it was a step of a loop that has no more.
 fn follow(
     py: Python<'_>,
     script: &mut impl Script,
     deadline: Option<Instant>,
-) -> PyResult<Py<PyAny>> {
+) -> PyResult<Option<Py<PyAny>>> {
     let mut moved = None;
     let waits_until = deadline.filter(|&deadline| Instant::now() < deadline);
     let may_wait = deadline.is_none() || waits_until.is_some();
     let mut has_moved = false;
     loop {
         match script.next(py, moved.take())? {
-            Next::Done(value) => return Ok(value),
-            Next::Moved(bytes) => return Ok(bytes.into_pyobject(py)?.into_any().unbind()),
+            Next::Done(value) => return Ok(Some(value)),
+            Next::Moved(bytes) => return Ok(Some(bytes.into_pyobject(py)?.into_any().unbind())),
+            Next::End => return Ok(None),
             Next::Wait => {
                 if park(py, deadline, |event| script.wake_by(Alarm::Thread(event)))? {
                     return Err(timed_out(py, script));
@@ -280,7 +302,7 @@ fn follow(
                         script.has_waited(py)?;
                         None
                     }
-                    Err(error) => return Err(script.failed(py, error)),
+                    Err(error) => return script.failed(py, error).map(|()| None),
                 };
             }
         }

@@ -155,7 +155,7 @@ impl Channel {
 
     fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Transfer>> {
         let want = Want::Message(Allocation::usual(slf.as_super()));
-        let script = Receiving::new(slf.as_super(), want).or(AtEnd::StopAsyncIteration);
+        let script = Receiving::new(slf.as_super(), want).or(AtEnd::Loop);
         awaitable(slf.py(), "Channel.__anext__", script, None)
     }
 }

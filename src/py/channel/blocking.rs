@@ -144,10 +144,10 @@ impl BlockingChannel {
         slf
     }
 
-    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let want = Want::Message(Allocation::usual(slf.as_super()));
-        let receiving = Receiving::new(slf.as_super(), want).or(AtEnd::StopIteration);
-        script::run(slf.py(), receiving, None)
+        let receiving = Receiving::new(slf.as_super(), want).or(AtEnd::Loop);
+        script::run_step(slf.py(), receiving)
     }
 }
 

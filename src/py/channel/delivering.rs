@@ -214,7 +214,7 @@ impl Receiving {
             }
             Standing::Gone => {
                 inbox.pending = Some(pending);
-                return Err(self.ended_within(py));
+                return self.ended_within(py).map(Some);
             }
             Standing::Unreadable => inbox.again = Some(Arc::clone(&pending.header)),
             Standing::Withdrawn if self.number.is_some() => {

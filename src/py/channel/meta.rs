@@ -9,6 +9,7 @@ use pyo3::types::{
 use rmpv::Value;
 
 use crate::py::buffer::is_masked;
+use crate::py::errors::no_end;
 use crate::wire::meta::MAX_DEPTH;
 
 /// The `meta` argument of a call.
@@ -20,7 +21,7 @@ pub(super) fn from_python(meta: Option<&Bound<'_, PyAny>>) -> PyResult<Value> {
             meta.get_type().name()?
         )));
     }
-    match value(meta, 0)? {
+    match value(meta, 0).map_err(|error| no_end(meta.py(), error, "meta"))? {
         Value::Map(entries) if entries.is_empty() => Ok(Value::Nil),
         value => Ok(value),
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
@@ -72,7 +71,7 @@ impl Receiving {
             match inbox.hello() {
                 Ok(Some(hello)) => channel.greeting().meet(hello),
                 Ok(None) => return self.read_ahead(py, inbox, crate::wire::HELLO_LEN),
-                Err(error) => return Err(self.violation(py, inbox, &error)),
+                Err(error) => return self.violation(py, inbox, &error),
             }
         }
         if matches!(self.want, Want::Hello) {
@@ -103,7 +102,7 @@ impl Receiving {
                         }
                         continue;
                     }
-                    Err(error) => return Err(self.violation(py, inbox, &error)),
+                    Err(error) => return self.violation(py, inbox, &error),
                 }
             }
             let pending = inbox.pending.take().expect("it has been parsed");
@@ -141,32 +140,37 @@ impl Receiving {
         next
     }
 
-    fn violation(&mut self, py: Python<'_>, inbox: Box<Inbox>, error: &WireError) -> PyErr {
+    fn violation(
+        &mut self,
+        py: Python<'_>,
+        inbox: Box<Inbox>,
+        error: &WireError,
+    ) -> PyResult<Next> {
         self.inbox = Some(inbox);
-        self.closed(py).unwrap_or_else(|| self.channel.get().break_off_for(py, error))
+        self.closed(py).unwrap_or_else(|| Err(self.channel.get().break_off_for(py, error)))
     }
 
-    pub(super) fn ended_within(&self, py: Python<'_>) -> PyErr {
-        self.closed(py).unwrap_or_else(|| self.channel.get().lose(py))
+    pub(super) fn ended_within(&self, py: Python<'_>) -> PyResult<Next> {
+        self.closed(py).unwrap_or_else(|| Err(self.channel.get().lose(py)))
     }
 
     /// What to say if this end was closed meanwhile: a peer may have gone for that, and who has
     /// offered something is forgotten with it.
-    fn closed(&self, py: Python<'_>) -> Option<PyErr> {
+    fn closed(&self, py: Python<'_>) -> Option<PyResult<Next>> {
         let is_open = self.stream().get().socket().handle().is_open();
-        (!is_open).then(|| self.failed(py, exception(py, Error::Closed, "the channel")))
+        let end = || self.failed(py, exception(py, Error::Closed, "the channel"));
+        (!is_open).then(|| end().map(|()| Next::End))
     }
 
     /// The peer has sent its last byte.
-    fn ended(&self, py: Python<'_>) -> PyErr {
+    fn ended(&self, py: Python<'_>) -> PyResult<Next> {
         let inbox = self.inbox.as_ref().expect("it is here between jobs");
         if inbox.pending.is_some() || inbox.again.is_some() || !inbox.unread().is_empty() {
             return self.ended_within(py);
         }
         match self.at_end {
-            AtEnd::Incomplete => incomplete(py, "the peer has ended the channel"),
-            AtEnd::StopIteration => PyStopIteration::new_err(()),
-            AtEnd::StopAsyncIteration => PyStopAsyncIteration::new_err(()),
+            AtEnd::Incomplete => Err(incomplete(py, "the peer has ended the channel")),
+            AtEnd::Loop => Ok(Next::End),
         }
     }
 }
@@ -179,7 +183,7 @@ impl Script for Receiving {
             channel.say_hello();
         }
         match (std::mem::replace(&mut self.asked, Asked::Nothing), moved) {
-            (Asked::ReadAhead, Some(0)) => return Err(self.ended(py)),
+            (Asked::ReadAhead, Some(0)) => return self.ended(py),
             (Asked::ReadAhead, Some(bytes)) => {
                 self.inbox.as_mut().expect("it is here between jobs").filled(bytes);
             }
@@ -225,20 +229,15 @@ impl Script for Receiving {
     }
 
     /// A loop that waits for a message ends when its channel is closed under it.
-    fn failed(&self, py: Python<'_>, error: PyErr) -> PyErr {
+    fn failed(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
         let channel = self.channel.get();
         if channel.is_ended_as_slow() {
-            return channel.check_end(py).expect_err("it has ended");
+            return Err(channel.check_end(py).expect_err("it has ended"));
         }
         channel.note_failure(py, &error);
         match self.at_end {
-            AtEnd::StopIteration if is_ours(py, &error, "ClosedError") => {
-                PyStopIteration::new_err(())
-            }
-            AtEnd::StopAsyncIteration if is_ours(py, &error, "ClosedError") => {
-                PyStopAsyncIteration::new_err(())
-            }
-            _ => error,
+            AtEnd::Loop if is_ours(py, &error, "ClosedError") => Ok(()),
+            _ => Err(error),
         }
     }
 

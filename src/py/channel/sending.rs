@@ -293,14 +293,14 @@ impl Script for Sending {
 
     /// That the link has ended says that the peer is gone, and that nothing came by it in time what
     /// it has not done.
-    fn failed(&self, py: Python<'_>, error: PyErr) -> PyErr {
-        match self.phase {
+    fn failed(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
+        Err(match self.phase {
             Phase::Listening if ends_the_connection(py, &error) => is_gone(),
             Phase::Listening if is_ours(py, &error, "TransferTimeoutError") => {
                 timed_out(py, &self.doing())
             }
             _ => error,
-        }
+        })
     }
 
     fn doing(&self) -> String {

@@ -29,12 +29,13 @@ pub(super) enum Want {
     Nothing,
 }
 
-/// What to raise when the peer has ended the channel in good order.
+/// What it means that the peer has ended the channel in good order, or that it was closed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum AtEnd {
+    /// An error.
     Incomplete,
-    StopIteration,
-    StopAsyncIteration,
+    /// The end of a loop over messages.
+    Loop,
 }
 
 impl Want {
