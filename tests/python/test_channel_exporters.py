@@ -88,7 +88,7 @@ def test_exporter_when_larger_than_every_buffer_then_its_bytes_arrive(name, face
             assert [part.tobytes() for part in message.parts[::2]] == [b"before", b"behind"]
             # A structure of ctypes tells its own bytes by memoryview only, with its padding.
             is_padded = name == "ctypes-structs"
-            content = cleared(np.asarray(exporter)) if is_padded else plain(exporter)
+            content = cleared(np.frombuffer(exporter, Point)) if is_padded else plain(exporter)
             assert message.parts[1].tobytes() == content
 
     face.run(main())
