@@ -119,7 +119,8 @@ class Admission(Greeting[_C]):
 
     def queue(self, channel: _C) -> bool:
         """It has said hello. Whether it may wait for a place."""
-        if channel not in self._greeting or len(self._waiting) >= max(1, self._places // 2):
+        without_place = len(self._waiting) - (self._places - len(self._channels))
+        if channel not in self._greeting or without_place >= max(1, self._places // 2):
             self.reject(channel)
             return False
         self.greeted(channel)

@@ -83,12 +83,12 @@ def test_admission_when_its_queue_is_full_then_the_last_is_turned_away():
     for peer in peers:
         admission.arrive(peer)
     assert admission.queue(peers[0])
-    assert not admission.queue(peers[1])
+    assert admission.queue(peers[1])
+    assert not admission.queue(peers[2])
     assert admission.rejected == 1
     assert admission.usher(0.0) == ([peers[0]], [])
-    assert admission.queue(peers[2])
     admission.leave(peers[0])
-    assert admission.usher(0.0) == ([peers[2]], [])
+    assert admission.usher(0.0) == ([peers[1]], [])
 
 
 def test_admission_when_nobody_waits_for_the_peer_then_the_channel_stays():

@@ -54,7 +54,7 @@ def test_name_when_it_is_not_a_plain_one_then_it_is_refused(name):
         (b"-rf", "'-rf' begins with a dash: commands take it for an option"),
         (b"a\nb", r"'a\\nb' has characters in it that a terminal obeys"),
         (b"a.pinwire", "'a.pinwire': names in .pinwire are those of unfinished files"),
-        (b"a" * 231, f"'{'a' * 231}' is longer than 230 bytes"),
+        (b"a" * 231, f"'{'a' * 77}...' is longer than 230 bytes"),
     ],
 )
 def test_name_when_it_is_refused_then_the_reason_is_clear(name, why):
