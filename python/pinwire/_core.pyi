@@ -93,7 +93,7 @@ class MemoryBudget:
     together take at most the budget and one message more, which is no larger than the budget.
     """
 
-    def __init__(self, nbytes: int, /) -> None:
+    def __new__(cls, nbytes: int, /) -> MemoryBudget:
         """A budget of so many bytes. Raises ValueError if that is not positive."""
     @property
     def nbytes(self) -> int:

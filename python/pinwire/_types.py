@@ -30,7 +30,9 @@ class Budget(Protocol):
         """Bytes of it."""
         ...
 
-    def __init__(self, nbytes: int, /) -> None: ...
+    def stats(self) -> tuple[int, int, int, int]:
+        """How it stands."""
+        ...
 
 
 class SupportsDLPack(Protocol):
