@@ -200,7 +200,7 @@ def test_channel_when_it_is_given_no_stream_then_the_error_names_what_it_was(fac
 
 def test_recv_into_when_the_parts_are_too_few_or_many_then_the_error_counts_them(face):
     async def main():
-        async with face.pair() as (client, server):
+        async with face.pair(same_host="off") as (client, server):
             for parts, text in (([b"a"], "has 1 part, and"), ([b"a", b"b"], "has 2 parts, and")):
                 await client.send(parts)
                 with pytest.raises(pinwire.MessageRefusedError, match=text):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import pinwire
 
 from .bench_peer import LARGEST, machine, take
-from .errors import origin, printable
+from .errors import LONGEST, origin, printable
 from .wire import VERSION, field, hear, say
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ async def measure(address: str, seconds: float) -> bool:
     """Measure for so many seconds a line, and print a table."""
     async with pinwire.connect_channel(address, max_message_bytes=LARGEST) as channel:
         await say(channel, "bench", version=VERSION)
-        theirs = printable(field(await hear(channel, "peer"), "machine", str))
+        theirs = printable(field(await hear(channel, "peer"), "machine", str), LONGEST)
         rows = [await _row("round trip", SMALL, seconds, _echo, channel)]
         for what, once in (("to the peer", _up), ("from the peer", _down)):
             rows += [await _row(what, size, seconds, once, channel) for size in SIZES]
