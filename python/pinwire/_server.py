@@ -139,7 +139,9 @@ class ChannelServer:
         for channel in leaving:
             channel.abort()
         for channel in coming:
-            if not (place := self._places[channel]).done():
+            # None if its task has given up, and is about to leave.
+            place = self._places.get(channel)
+            if place is not None and not place.done():
                 place.set_result(None)
         if self._admission.is_awaited and self._ushering is None:
             self._ushering = loop.call_later(PAUSE, self._usher_again)
