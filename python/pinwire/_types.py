@@ -75,8 +75,8 @@ class ListenOptions(StreamOptions, total=False):
     True. If it is not to, `[::]` is IPv6 alone, and an empty host IPv4 alone."""
 
 
-class ChannelOptions(TypedDict, total=False):
-    """Keyword arguments of `Channel`, and of what opens channels."""
+class MessageOptions(TypedDict, total=False):
+    """Keyword arguments of channels, and of servers of channels."""
 
     max_message_bytes: int
     """The largest payload for which `recv` makes memory, in bytes. Default 4 GiB."""
@@ -93,6 +93,10 @@ class ChannelOptions(TypedDict, total=False):
     high_water: int
     """Bytes of posted messages that may wait before `post` refuses more. Default 64 MiB."""
 
+
+class ChannelOptions(MessageOptions, total=False):
+    """Keyword arguments of `Channel` and `connect_channel`, beside those of `MessageOptions`."""
+
     memory_budget: Budget | None
     """What messages share with those of other channels while they come. Default: no limit."""
 
@@ -101,14 +105,8 @@ class ChannelStreamOptions(ChannelOptions, StreamOptions, total=False):
     """Keyword arguments of `connect_channel`."""
 
 
-class ServeOptions(ListenOptions, total=False):
-    """Keyword arguments of `serve_channels`: those of `ChannelOptions`, and these."""
-
-    max_message_bytes: int
-    allow_pickle: bool
-    same_host: Literal["auto", "off"]
-    allocator: Allocator | None
-    high_water: int
+class ServeOptions(MessageOptions, ListenOptions, total=False):
+    """Keyword arguments of `serve_channels`, beside those of channels and listeners."""
 
     memory_budget: int | Budget | None
     """For messages while they come, over all channels: bytes, or a budget that is shared.
