@@ -37,6 +37,7 @@ pub enum Error {
 #[error("{}", .0.iter().map(describe).collect::<Vec<_>>().join("; "))]
 pub struct OpenError(pub(super) Vec<(Address, io::Error)>);
 
+/// The address is one that the caller has given, or a resolver: no peer's words.
 fn describe((address, error): &(Address, io::Error)) -> String {
     format!("{} ({})", reason(error), String::from_utf8_lossy(&address.url()))
 }

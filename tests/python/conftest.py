@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -164,3 +165,11 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     here.mkdir()
     there.mkdir()
     return here, there
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
+    """What handlers of servers raised, in threads; `serving.collect` adds those of a loop."""
+    found: list[BaseException | None] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: found.append(args.exc_value))
+    return found

@@ -83,3 +83,10 @@ def echo_of(face):
 
 def handlers(serving):
     return len(serving.server._threads if serving.face.is_blocking else serving.server._tasks)
+
+
+def collect(reports):
+    """Have what handlers raise on this loop among the reports, too."""
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: reports.append(context["exception"])
+    )

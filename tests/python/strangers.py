@@ -151,7 +151,7 @@ async def main():
     async with pinwire.serve_channels(echo, where) as server:
         print(server.address, flush=True)
         await asyncio.to_thread(sys.stdin.read)
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # one more look, which sees whether closing stood
     looking.cancel()
 
 def main_of_threads():
@@ -159,7 +159,7 @@ def main_of_threads():
     with pinwire.blocking.serve_channels(echo_in_thread, where) as server:
         print(server.address, flush=True)
         sys.stdin.read()
-    time.sleep(0.01)
+    time.sleep(0.01)  # one more look, which sees whether closing stood
 
 for way in ways:
     confined.WAYS[way]()

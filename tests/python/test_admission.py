@@ -12,7 +12,7 @@ import threading
 import numpy as np
 import pytest
 from hostile import descriptors, hello, rest
-from serving import echo_of, serve
+from serving import collect, echo_of, serve
 from support import until
 
 import pinwire
@@ -26,20 +26,6 @@ class Peer:
 
     def __init__(self, traffic=0):
         self._traffic = traffic
-
-
-@pytest.fixture
-def reports(monkeypatch):
-    """What is reported, whatever the face."""
-    found = []
-    monkeypatch.setattr(threading, "excepthook", lambda args: found.append(args.exc_value))
-    return found
-
-
-def collect(reports):
-    asyncio.get_running_loop().set_exception_handler(
-        lambda _, context: reports.append(context["exception"])
-    )
 
 
 async def is_served(serving):

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 
 import numpy as np
 import pytest
 from channels import hello
-from serving import echo, echo_of, handlers, serve
+from serving import collect, echo, echo_of, handlers, serve
 from support import cancelled, until
 
 import pinwire
 import pinwire.blocking
-
-
-@pytest.fixture
-def reports(monkeypatch):
-    """What handlers raised, however a face reports it."""
-    found = []
-    monkeypatch.setattr(threading, "excepthook", lambda args: found.append(args.exc_value))
-    return found
-
-
-def collect(reports):
-    asyncio.get_running_loop().set_exception_handler(
-        lambda _, context: reports.append(context["exception"])
-    )
 
 
 def test_server_when_many_clients_then_each_has_a_handler(channels):

@@ -72,7 +72,7 @@ class Server:
             ]
             if not wrong or time.monotonic() > deadline:
                 return wrong
-            time.sleep(0.1)
+            time.sleep(0.1)  # another process tells nobody that a thread of its has ended
 
     def close(self) -> int:
         assert self._process.stdin is not None
